@@ -1,0 +1,1 @@
+"""MAIL THAT COMES: the receiver, the door, reports and replies."""

@@ -1,0 +1,1 @@
+"""MAIL THAT LEAVES: the doorsteps, the door, the queue and delivery."""

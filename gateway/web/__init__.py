@@ -1,0 +1,1 @@
+"""Pages and (later) the HTTP API: HTML and JSON over the same functions."""

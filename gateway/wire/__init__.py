@@ -1,0 +1,1 @@
+"""The wire: bounded SMTP servers that the doorsteps of both directions share."""
