@@ -35,6 +35,10 @@ class Refused(Exception):
         self.reply = Reply(code, enhanced, text)
         super().__init__(str(self.reply))
 
+    def __reduce__(self) -> tuple[type["Refused"], tuple[int, str, str]]:
+        """Pickled by its reply: it crosses the pipe of a worker process."""
+        return type(self), (self.reply.code, self.reply.enhanced, self.reply.text)
+
 
 # A fault of ours, whatever it was: passing, and without exception text (security rule 1).
 OUR_FAULT = Reply(451, "4.3.0", "Something failed on our side; nothing was stored, please try again")
