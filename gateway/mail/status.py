@@ -40,14 +40,19 @@ class DeliveryStatus:
     @property
     def words(self) -> str:
         """The remote's answer on one line, `550 5.1.1 no such user`."""
-        text = self.text
-        if self.status and text.startswith(self.status):
-            text = text[len(self.status) :].lstrip()
-        return " ".join(part for part in (str(self.code or ""), self.status, text) if part)
+        return say(self.code, self.status, self.text)
 
     def because(self, reason: str) -> Self:
         """The same outcome with its reason."""
         return replace(self, reason=reason)
+
+
+def say(code: int, status: str, text: str) -> str:
+    """An answer on one line, each code once: `550 5.1.1 no such user`, whichever codes the text repeats."""
+    for part in (str(code or ""), status):
+        if part and text.startswith(part) and text[len(part) : len(part) + 1] in ("", " ", "-"):
+            text = text[len(part) + 1 :].lstrip()
+    return " ".join(part for part in (str(code or ""), status, text) if part)
 
 
 def clean(text: str, limit: int = TEXT_LIMIT) -> str:

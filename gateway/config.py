@@ -1,0 +1,246 @@
+"""One TOML file becomes a frozen `Config`. Only cli and serve import it: rooms are given values.
+
+Unknown keys are refused with a suggestion, wrong types in words. `describe()` is the documentation of every key: the
+sample file and docs/operations.md are made from it, and a test keeps them equal. Secrets are never in this file.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the text says what to change."""
+
+
+def _key(default: Any, about: str) -> Any:
+    return field(default=default, metadata={"about": about})
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """[submission]: billing systems hand over mail here."""
+
+    host: str = _key("127.0.0.1", "address to listen on")
+    port: int = _key(587, "port with STARTTLS; 0 turns it off, -1 takes any free one")
+    tls_port: int = _key(465, "port with implicit TLS; 0 turns it off, -1 takes any free one")
+    max_message: int = _key(25 * 2**20, "largest message, bytes")
+    max_recipients: int = _key(1000, "most recipients of one message")
+    max_connections: int = _key(1000, "most connections at once")
+    max_connections_per_address: int = _key(100, "most connections at once from one address")
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """[receiver]: reports and replies come back here."""
+
+    host: str = _key("127.0.0.1", "address to listen on")
+    port: int = _key(25, "SMTP port; 0 turns it off, -1 takes any free one")
+    lmtp_port: int = _key(0, "LMTP port, for a mail server in front; 0 turns it off, -1 takes any free one")
+    max_message: int = _key(25 * 2**20, "largest message, bytes")
+    max_connections: int = _key(500, "most connections at once")
+    max_connections_per_address: int = _key(50, "most connections at once from one address")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """[delivery]: how mail leaves."""
+
+    relay: str = _key("", 'a smarthost for all mail, "host:port"; empty: the recipient\'s own servers by MX')
+    relay_tls: str = _key("opportunistic", "TLS to the relay: off, opportunistic or required")
+    port: int = _key(25, "port of the recipients' servers")
+    resolver: str = _key("", 'DNS servers, "127.0.0.1:53, …"; empty: those of the system')
+    allow_private: bool = _key(False, "deliver to loopback and private addresses too (tests, inner networks)")
+    helo: str = _key("", "the name to greet with; empty: `hostname`")
+    connections: int = _key(200, "most connections at once")
+    connections_per_destination: int = _key(20, "most connections at once to one destination")
+    lease_seconds: int = _key(900, "a booked attempt is given to somebody else after so long")
+    retry_first_seconds: int = _key(300, "wait before the first retry; it doubles after each")
+    retry_longest_seconds: int = _key(4 * 3600, "longest wait between two tries")
+    expire_seconds: int = _key(5 * 86400, "give up after so long")
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """[web]: the pages."""
+
+    host: str = _key("127.0.0.1", "address to listen on")
+    port: int = _key(8080, "port; 0 turns it off, -1 takes any free one")
+    public_url: str = _key("http://127.0.0.1:8080", "how browsers reach the pages")
+    trusted_proxies: str = _key("", "addresses of a TLS proxy in front, whose X-Forwarded-For counts; comma-separated")
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """[workers]: processes that render PDFs and read untrusted mail."""
+
+    count: int = _key(2, "how many")
+    memory: int = _key(512 * 2**20, "memory of each, bytes")
+    render_seconds: int = _key(30, "longest rendering of one document")
+    parse_seconds: int = _key(10, "longest reading of one received mail")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that an operator sets. Paths are relative to the configuration file's folder."""
+
+    hostname: str = _key("mail.example", "this gateway's own name: EHLO, Message-ID, Received")
+    shared_address: str = _key("noreply-invoice@example", "the author of tenants without a domain of their own (S8)")
+    return_domain: str = _key("return.example", "domain of return paths; its MX is this gateway")
+    inbox_domain: str = _key("inbox.example", "domain of the tenants' A/R inbox addresses; its MX is this gateway")
+    data: str = _key("data", "folder for the database and the key file; readable by the gateway's user only")
+    database: str = _key("", "URL of the database; empty: SQLite in the data folder; or postgresql://…")
+    key_file: str = _key("", "keys that seal secrets; empty: gateway.key in the data folder")
+    node: str = _key("node1", "name of this node; each node on one database has its own")
+    tls_certificate: str = _key("", "PEM file with certificate and chain; empty: `init` makes a self-signed one")
+    tls_key: str = _key("", "PEM file with its key")
+    log: str = _key("info", "what is logged: debug, info, warning or error")
+    submission: Submission = field(default_factory=Submission)
+    receiver: Receiver = field(default_factory=Receiver)
+    delivery: Delivery = field(default_factory=Delivery)
+    web: Web = field(default_factory=Web)
+    workers: Workers = field(default_factory=Workers)
+    folder: str = field(default=".", metadata={"hidden": True})
+
+    def path(self, name: str) -> Path:
+        """A configured path, absolute."""
+        return (Path(self.folder) / name).absolute()
+
+    @property
+    def data_path(self) -> Path:
+        """The data folder."""
+        return self.path(self.data)
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL."""
+        return self.database or f"sqlite:///{self.data_path / 'gateway.db'}"
+
+    @property
+    def key_path(self) -> Path:
+        """The key file."""
+        return self.path(self.key_file) if self.key_file else self.data_path / "gateway.key"
+
+    @property
+    def certificate_paths(self) -> tuple[Path, Path]:
+        """(certificate, key) for TLS."""
+        if self.tls_certificate:
+            return self.path(self.tls_certificate), self.path(self.tls_key or self.tls_certificate)
+        return self.data_path / "tls.crt", self.data_path / "tls.key"
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in a file. Raises ConfigError, in words."""
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration {path}; make one with `gateway init`") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    made: Config = _read(Config, data, "", {"folder": str(path.absolute().parent)})
+    _check(made)
+    return made
+
+
+def _read(kind: Any, data: dict[str, Any], section: str, more: dict[str, Any]) -> Any:
+    known = {f.name: f for f in fields(kind) if not f.metadata.get("hidden")}
+    values = dict(more)
+    for name, value in data.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+            raise ConfigError(f"unknown key {section}{name}{hint}")
+        wanted = known[name].type
+        if is_dataclass(wanted):
+            if not isinstance(value, dict):
+                raise ConfigError(f"{section}{name} is a section; write [{name}]")
+            values[name] = _read(wanted, value, f"{name}.", {})
+        elif type(value) is not wanted:
+            raise ConfigError(f"{section}{name} is {value!r}; a {_WORDS.get(wanted, wanted)} is wanted")
+        else:
+            values[name] = value
+    return kind(**values)
+
+
+_WORDS: dict[Any, str] = {str: 'text in "quotes"', int: "whole number", bool: "true or false"}
+
+
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*"
+_A_HOST = "is not a host name; write one like mail.acme.example"
+# (key, what its value must match in full, what is wrong with any other)
+_FORMS = (
+    ("hostname", _HOST, _A_HOST),
+    ("shared_address", r"[^@\s]+@[^@\s]+", "is not a mail address; write noreply@your.domain"),
+    ("return_domain", _HOST, _A_HOST),
+    ("inbox_domain", _HOST, _A_HOST),
+    ("database", r"(?:(?:sqlite|postgresql(?:\+psycopg)?)://.*)?", "is no URL; write sqlite:///… or postgresql://…"),
+    ("node", r"[a-zA-Z0-9-]{1,60}", "is not a short name of letters, digits and -"),
+    ("log", "debug|info|warning|error", "is not one of debug, info, warning, error"),
+    ("delivery.relay", r"(?:\S+:[0-9]{1,5})?", 'is not "host:port"'),
+    ("delivery.relay_tls", "off|opportunistic|required", "is not one of off, opportunistic, required"),
+    ("delivery.helo", rf"(?:{_HOST})?", _A_HOST),
+    ("web.public_url", r"https://[^/].*|http://(?:localhost|127\.|\[::1\]).*",
+     "must be https://… (http:// only on localhost or 127.0.0.1)"),
+)  # fmt: skip
+
+
+def _check(config: Config) -> None:
+    for name, form, wrong in _FORMS:
+        section, _, key = name.rpartition(".")
+        value = getattr(getattr(config, section) if section else config, key)
+        if not re.fullmatch(form, value):
+            shown = "" if name == "database" else f" {value!r}"  # that one may hold a password
+            raise ConfigError(f"{name}{shown} {wrong}")
+    if config.delivery.lease_seconds < 60:
+        raise ConfigError("delivery.lease_seconds is below 60; an attempt would be given away while it runs")
+    _check_numbers(config)
+
+
+def _check_numbers(config: Config) -> None:
+    for section in ("submission", "receiver", "delivery", "web", "workers"):
+        for f in fields(getattr(config, section)):
+            value, name = getattr(getattr(config, section), f.name), f"{section}.{f.name}"
+            if f.type is int and f.name.endswith("port"):
+                if not -1 <= value <= 65535:
+                    raise ConfigError(f"{name} is {value}; a port is 1-65535 (0: off, -1: any free one)")
+            elif f.type is int and value < 1:
+                raise ConfigError(f"{name} is {value}; at least 1 is wanted")
+
+
+def describe() -> Iterator[tuple[str, str, Any, str]]:
+    """(section, key, default, about) of every key, in the order of the sample file."""
+    for f in fields(Config):
+        if f.metadata.get("hidden"):
+            continue
+        if is_dataclass(f.type):
+            for inner in fields(f.type):
+                yield f.name, inner.name, inner.default, inner.metadata["about"]
+        else:
+            yield "", f.name, f.default, f.metadata["about"]
+
+
+def write_sample(changes: dict[str, Any] | None = None) -> str:
+    """The text of a configuration file with every key, its meaning and its default; `changes` by "section.key"."""
+    changes = changes or {}
+    lines = ["# The A/R mail gateway. Every key stands here with its default; a commented one need not be set.", ""]
+    last = ""
+    for section, key, default, about in describe():
+        if section != last:
+            lines += ["", f"[{section}]"]
+            last = section
+        name = f"{section}.{key}" if section else key
+        value = changes.get(name, default)
+        shown = str(value).lower() if isinstance(value, bool) else value if isinstance(value, int) else _quote(value)
+        lines += [f"# {about}", f"{'' if name in changes else '# '}{key} = {shown}"]
+    return "\n".join(lines) + "\n"
+
+
+def _quote(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,348 @@
+"""The only file that knows a dialect: SQLite (WAL, synchronous=FULL) or PostgreSQL, spoken to synchronously.
+
+Rooms write with `await database.write(function, ...)`: the function runs with a `Transaction` in a savepoint on the one
+writer thread; many share one commit (group commit), and only after that commit does each caller get its answer. So
+250 is never said before the message is on disk. Reads run on threads of their own and see what is committed.
+A function that raises is rolled back alone; a commit that fails fails them all, as `StoreUnavailable`.
+"""
+
+import asyncio
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+import structlog
+from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+from sqlalchemy.sql.compiler import SQLCompiler
+
+log = structlog.get_logger()
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BATCH = 128  # doors in one commit: beyond it a single slow door would delay too many answers
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # in the order of their bytes, so that ids sort by time
+_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+
+
+class StoreUnavailable(Exception):
+    """The database did not commit. A fault of ours: doorsteps answer 451."""
+
+
+def new_id() -> str:
+    """A fresh id: 20 characters, 50 bits of time in microseconds/8 (until 2255) and 50 random bits; sorts by time."""
+    value = ((time.time_ns() // 8_000) << 50) | secrets.randbits(50)
+    pairs = _PAIRS
+    return "".join([pairs[(value >> shift) & 1023] for shift in range(90, -1, -10)])
+
+
+def to_ms(at: datetime) -> int:
+    """An aware time as whole milliseconds since 1970 UTC: how times are stored."""
+    return int(at.timestamp() * 1000)
+
+
+def from_ms(ms: int | None) -> datetime | None:
+    """A stored time, aware UTC; None stays None."""
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def need_time(ms: int) -> datetime:
+    """A stored time that is never NULL, aware UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+class Prepared:
+    """A Core statement for the hot path: compiled once per dialect, then run by the driver itself.
+
+    Parameters are given by name; names that a call leaves out are an error of ours, found by its test.
+    """
+
+    def __init__(self, statement: Executable, columns: Sequence[str] | None = None) -> None:
+        self.statement = statement
+        self.columns = columns
+        self._compiled: dict[str, tuple[str, tuple[str, ...] | None]] = {}
+
+    def compiled(self, connection: Connection) -> tuple[str, tuple[str, ...] | None]:
+        """(SQL, the order of its parameters where they go by place) for the connection's dialect."""
+        name = connection.dialect.name
+        found = self._compiled.get(name)
+        if found is None:
+            compiled = cast(
+                SQLCompiler,
+                self.statement.compile(dialect=connection.dialect, column_keys=self.columns),  # type: ignore[attr-defined]
+            )
+            positions = compiled.positiontup
+            found = self._compiled[name] = (str(compiled), tuple(positions) if positions is not None else None)
+        return found
+
+
+class Transaction:
+    """One door's view of the database. Lives for one call; never kept."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        # SQLAlchemy's own wrapper; the driver's cursor underneath is what `run` uses
+        self._cursor = cast(Any, connection.connection).cursor()
+
+    def all(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        """All rows of a statement."""
+        return self.connection.execute(statement, parameters or {}).all()
+
+    def first(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
+        """The first row, or None."""
+        return self.connection.execute(statement, parameters or {}).first()
+
+    def change(self, statement: Executable, parameters: Any = None) -> int:
+        """Run an INSERT, UPDATE or DELETE; the number of rows it touched."""
+        return self.connection.execute(statement, parameters or {}).rowcount
+
+    def run(self, prepared: Prepared, parameters: Mapping[str, Any]) -> Any:
+        """Run a prepared statement; the driver's cursor, with rows as tuples."""
+        sql, positions = prepared.compiled(self.connection)
+        if positions is None:
+            self._cursor.execute(sql, parameters)
+        else:
+            self._cursor.execute(sql, [parameters[name] for name in positions])
+        return self._cursor
+
+    def run_many(self, prepared: Prepared, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Run a prepared statement for each of several rows."""
+        sql, positions = prepared.compiled(self.connection)
+        if positions is None:
+            self._cursor.executemany(sql, list(rows))
+        else:
+            self._cursor.executemany(sql, [[row[name] for name in positions] for row in rows])
+
+    def upsert(self, table: Table) -> Any:
+        """An INSERT that offers `on_conflict_do_update` and `on_conflict_do_nothing`."""
+        return (sqlite if self.connection.dialect.name == "sqlite" else postgresql).insert(table)
+
+    @property
+    def skips_locked(self) -> bool:
+        """Whether several nodes may share this database, and SELECT ... FOR UPDATE SKIP LOCKED works."""
+        return self.connection.dialect.name == "postgresql"
+
+    def close(self) -> None:
+        """Give the driver's cursor back; the connection goes on."""
+        self._cursor.close()
+
+
+Job = tuple[Callable[[Transaction], Any], asyncio.AbstractEventLoop | None, Any]
+
+
+def open_engine(url: str) -> Engine:
+    """An engine in driver-level autocommit: BEGIN, SAVEPOINT and COMMIT are ours. Raises on an unknown dialect."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(
+            parsed,
+            isolation_level="AUTOCOMMIT",
+            hide_parameters=True,
+            poolclass=NullPool,
+            connect_args={"check_same_thread": False},
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        return engine
+    if parsed.get_backend_name() == "postgresql":
+        engine = create_engine(
+            parsed.set(drivername="postgresql+psycopg"),
+            isolation_level="AUTOCOMMIT",
+            hide_parameters=True,
+            poolclass=NullPool,
+        )
+        event.listen(engine, "connect", _prepare_postgresql)
+        return engine
+    raise ValueError(f"database {parsed.get_backend_name()!r} is not supported; write sqlite:///… or postgresql://…")
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        "page_size=16384",  # before the first table: fewer, larger pages suit rows that carry a mail
+        "journal_mode=WAL",
+        "synchronous=FULL",  # NORMAL loses answered mail at a power cut
+        "busy_timeout=20000",  # the CLI writes beside a serving gateway
+        "cache_size=-65536",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+        "wal_autocheckpoint=4000",
+        "journal_size_limit=134217728",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _prepare_postgresql(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("SET synchronous_commit = on")
+    cursor.execute("SET timezone = 'UTC'")
+    cursor.execute("SET idle_in_transaction_session_timeout = '60s'")
+    cursor.close()
+
+
+class Database:
+    """The open database of one process: a writer thread and a few readers. `close` it."""
+
+    def __init__(self, url: str, readers: int = 4) -> None:
+        self.engine = open_engine(url)
+        self.dialect = self.engine.dialect.name
+        self._begin = "BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN"
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._local = threading.local()
+        self._connections: list[Connection] = []
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-read")
+        self._writer: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    # -- writing
+
+    async def write(self, function: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `function(transaction, ...)` and return its result once it is committed.
+
+        Raises what the function raised (then nothing of it is stored), or StoreUnavailable.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._enqueue((lambda tx: function(tx, *args, **kwargs), loop, future))
+        return await future
+
+    def write_now(self, function: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for callers without an event loop (the CLI); blocks."""
+        future: Future[T] = Future()
+        self._enqueue((lambda tx: function(tx, *args, **kwargs), None, future))
+        return future.result()
+
+    def _enqueue(self, job: Job) -> None:
+        if self._writer is None:
+            with self._starting:
+                if self._writer is None:
+                    self._writer = threading.Thread(target=self._work, name="store-write", daemon=True)
+                    self._writer.start()
+        self._jobs.put(job)
+
+    def _work(self) -> None:
+        connection: Connection | None = None
+        stopping = False
+        while not stopping:
+            job = self._jobs.get()
+            batch: list[Job] = []
+            while job is not None:
+                batch.append(job)
+                if len(batch) == BATCH:
+                    break
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+            stopping = job is None
+            if not batch:
+                continue
+            try:
+                connection = connection or self.engine.connect()
+                answers = self._commit(connection, batch)
+            except Exception as error:
+                log.error("store.commit_failed", error=type(error).__name__, jobs=len(batch), exc_info=True)
+                answers = [(job, None, StoreUnavailable("the database did not commit")) for job in batch]
+                _discard(connection)
+                connection = None
+            _answer(answers)
+        _discard(connection)
+
+    def _commit(self, connection: Connection, batch: list[Job]) -> list[tuple[Job, Any, BaseException | None]]:
+        connection.exec_driver_sql(self._begin)
+        transaction = Transaction(connection)
+        cursor = transaction._cursor
+        answers: list[tuple[Job, Any, BaseException | None]] = []
+        for job in batch:
+            cursor.execute("SAVEPOINT door")
+            try:
+                answers.append((job, job[0](transaction), None))
+            except Exception as error:
+                cursor.execute("ROLLBACK TO SAVEPOINT door")
+                answers.append((job, None, error))
+            cursor.execute("RELEASE SAVEPOINT door")
+        cursor.execute("COMMIT")
+        transaction.close()
+        return answers
+
+    # -- reading
+
+    async def read(self, function: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `function(transaction, ...)` on a reader thread, over one consistent snapshot."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, lambda: self.read_now(function, *args, **kwargs))
+
+    def read_now(self, function: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, on the calling thread; blocks."""
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self.engine.connect()
+            self._connections.append(connection)
+        try:
+            connection.exec_driver_sql(
+                "BEGIN" if self.dialect == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+            )
+            transaction = Transaction(connection)
+            try:
+                return function(transaction, *args, **kwargs)
+            finally:
+                transaction.close()
+                connection.exec_driver_sql("ROLLBACK")
+        except SQLAlchemyError:
+            _discard(connection)
+            self._local.connection = None
+            raise
+
+    def close(self) -> None:
+        """Commit what is queued, then close. No writes may follow."""
+        if self._writer is not None:
+            self._jobs.put(None)
+            self._writer.join()
+        self._readers.shutdown()
+        for connection in self._connections:
+            _discard(connection)
+        self.engine.dispose()
+
+
+def _discard(connection: Connection | None) -> None:
+    if connection is not None:
+        try:
+            connection.invalidate()
+            connection.close()
+        except Exception as error:  # it is being thrown away because it is broken
+            log.debug("store.discard", error=type(error).__name__)
+
+
+def _answer(answers: list[tuple[Job, Any, BaseException | None]]) -> None:
+    """Hand results back: one wake-up per event loop and commit, however many doors were in it."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any, BaseException | None]]] = {}
+    for (_, loop, future), result, error in answers:
+        if loop is not None:
+            by_loop.setdefault(loop, []).append((future, result, error))
+        elif error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+    for loop, settled in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle, settled)
+        except RuntimeError:  # the loop has ended: nobody waits any more, and what was committed stays
+            log.warning("store.answer_lost", jobs=len(settled))
+
+
+def _settle(settled: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    for future, result, error in settled:
+        if future.done():  # its caller was cancelled
+            continue
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)

@@ -1,0 +1,112 @@
+"""Documents that billing systems handed over, as canonical JSON, and the PDF of each state of them.
+
+A document is known by (tenant, type, the billing system's id). Its PDF is kept by the hash of what it was drawn from,
+so the same bytes serve the mail, every reminder and the download (S5). Written by the door and by rendering.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from gateway.store.database import Transaction, from_ms
+from gateway.store.schema import document, pdf
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document's facts beside its body; amounts are decimal strings."""
+
+    type: str
+    id: str
+    number: str
+    revision: int
+    status: str
+    language: str
+    currency: str
+    customer_id: str
+    customer_name: str
+    total: str
+    balance: str
+    issue_date: str
+    due_date: str
+    body: bytes
+    sha256: str
+    thread_id: str
+    sent_at: datetime | None = None
+
+
+_NAMES = tuple(StoredDocument.__dataclass_fields__)
+_COLUMNS = [document.c["document_id" if name == "id" else name] for name in _NAMES]
+
+
+def put_document(tx: Transaction, now_ms: int, tenant_id: str, made: StoredDocument) -> str:
+    """Keep a document or its new state: "received", "updated", or "unchanged"."""
+    where = (document.c.tenant_id == tenant_id) & (document.c.type == made.type) & (document.c.document_id == made.id)
+    row = tx.first(select(document.c.sha256).where(where))
+    values: dict[str, Any] = {name: getattr(made, name) for name in _NAMES if name not in ("id", "sent_at")}
+    values["updated_at"] = now_ms
+    if row is None:
+        tx.change(insert(document).values(tenant_id=tenant_id, document_id=made.id, created_at=now_ms, **values))
+        return "received"
+    if row[0] == made.sha256:
+        return "unchanged"
+    tx.change(update(document).where(where).values(**values))
+    return "updated"
+
+
+def mark_sent(tx: Transaction, now_ms: int, tenant_id: str, type: str, document_id: str) -> None:
+    """A mail with the document was accepted for sending (S86)."""
+    where = (document.c.tenant_id == tenant_id) & (document.c.type == type) & (document.c.document_id == document_id)
+    tx.change(update(document).where(where, document.c.sent_at.is_(None)).values(sent_at=now_ms))
+
+
+def _document(row: Any) -> StoredDocument:
+    values = dict(zip(_NAMES, row, strict=True))
+    values["body"] = bytes(values["body"])
+    values["sent_at"] = from_ms(values["sent_at"])
+    return StoredDocument(**values)
+
+
+def get_document(tx: Transaction, tenant_id: str, type: str, document_id: str) -> StoredDocument | None:
+    """A document by its key."""
+    where = (document.c.tenant_id == tenant_id) & (document.c.type == type) & (document.c.document_id == document_id)
+    row = tx.first(select(*_COLUMNS).where(where))
+    return _document(row) if row else None
+
+
+def find_documents(tx: Transaction, tenant_id: str, number: str) -> list[StoredDocument]:
+    """The documents that people call by this number, or that the billing system knows by this id."""
+    where = (document.c.number == number) | (document.c.document_id == number)
+    return [_document(row) for row in tx.all(select(*_COLUMNS).where(document.c.tenant_id == tenant_id, where))]
+
+
+def put_pdf(
+    tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, str, str], filename: str, content: bytes
+) -> None:
+    """Keep a drawn PDF; `key` is (type, document id, hash of what it was drawn from). The first one counts."""
+    values = {
+        "tenant_id": tenant_id,
+        "type": key[0],
+        "document_id": key[1],
+        "sha256": key[2],
+        "filename": filename,
+        "content": content,
+        "created_at": now_ms,
+    }
+    tx.change(tx.upsert(pdf).values(values).on_conflict_do_nothing())
+
+
+def get_pdf(tx: Transaction, tenant_id: str, key: tuple[str, str, str]) -> tuple[str, bytes] | None:
+    """(file name, bytes) of a PDF, drawn from just this state of the document."""
+    where = (pdf.c.tenant_id == tenant_id) & (pdf.c.type == key[0]) & (pdf.c.document_id == key[1])
+    row = tx.first(select(pdf.c.filename, pdf.c.content).where(where, pdf.c.sha256 == key[2]))
+    return (row[0], bytes(row[1])) if row else None
+
+
+def latest_pdf(tx: Transaction, tenant_id: str, type: str, document_id: str) -> tuple[str, bytes] | None:
+    """(file name, bytes) of the PDF that was drawn last."""
+    where = (pdf.c.tenant_id == tenant_id) & (pdf.c.type == type) & (pdf.c.document_id == document_id)
+    row = tx.first(select(pdf.c.filename, pdf.c.content).where(where).order_by(pdf.c.created_at.desc()).limit(1))
+    return (row[0], bytes(row[1])) if row else None

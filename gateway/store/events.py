@@ -1,0 +1,101 @@
+"""The timeline: what happened to a document, a message, a delivery or a thread, in order, for ever.
+
+Every room that changes something writes its event in the same transaction. Types are those of docs/smtp.md, "Events";
+a type that is not listed there is a bug that a test finds. Data is small JSON for people and webhooks, never a body.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from gateway.store.database import Prepared, Transaction, need_time, new_id
+from gateway.store.schema import event
+
+TYPES = frozenset(
+    """
+    document.received document.updated
+    message.accepted message.held message.canceled message.rendered message.queued message.released
+    attempt
+    recipient.accepted recipient.delivered recipient.deferred recipient.bounced recipient.suppressed
+    recipient.expired recipient.canceled
+    reply.received autoreply.received report.received report.ignored
+    thread.opened thread.closed
+    """.split()
+)
+
+_INSERT = Prepared(insert(event), [column.name for column in event.columns])
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a timeline."""
+
+    id: str
+    at: datetime
+    type: str
+    thread_id: str
+    message_id: str
+    number: int
+    data: Mapping[str, Any]
+
+
+def add_event(
+    tx: Transaction,
+    now_ms: int,
+    tenant_id: str,
+    type: str,
+    *,
+    thread_id: str = "",
+    message_id: str = "",
+    number: int = 0,
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one event. `now_ms` is milliseconds since 1970."""
+    assert type in TYPES, type
+    tx.run(
+        _INSERT,
+        {
+            "tenant_id": tenant_id,
+            "event_id": new_id(),
+            "at": now_ms,
+            "type": type,
+            "thread_id": thread_id,
+            "message_id": message_id,
+            "number": number,
+            "data": json.dumps(data, ensure_ascii=False, separators=(",", ":")) if data else "",
+        },
+    )
+
+
+def list_events(tx: Transaction, tenant_id: str, *, thread_id: str, limit: int = 1000) -> list[Event]:
+    """The timeline of a thread, oldest first."""
+    rows = tx.all(
+        select(
+            event.c.event_id,
+            event.c.at,
+            event.c.type,
+            event.c.thread_id,
+            event.c.message_id,
+            event.c.number,
+            event.c.data,
+        )
+        .where(event.c.tenant_id == tenant_id, event.c.thread_id == thread_id)
+        .order_by(event.c.event_id)
+        .limit(limit)
+    )
+    return [
+        Event(
+            id=row[0],
+            at=need_time(row[1]),
+            type=row[2],
+            thread_id=row[3],
+            message_id=row[4],
+            number=row[5],
+            data=json.loads(row[6] or "{}"),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,130 @@
+"""Messages, what left and what came, and their bytes.
+
+The bytes of a message that leaves are signed once and never change; a rendered message has none until it is due
+(`content_state` pending). Written by the two doors and by rendering; read by delivery, correlation and the inbox.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, or_, select, update
+
+from gateway.store.database import Prepared, Transaction, need_time
+from gateway.store.schema import content, message
+
+SMTPUTF8 = 1
+EIGHT_BIT = 2
+BODY_TEXT_LIMIT = 20_000  # characters of a message's words that are kept beside its bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One mail. `rfc_message_id` is the Message-ID without angle brackets."""
+
+    tenant_id: str
+    id: str
+    thread_id: str
+    direction: str  # out | in
+    kind: str
+    created_at: datetime
+    rfc_message_id: str = ""
+    submitted_message_id: str = ""
+    author: str = ""
+    recipients: str = ""
+    subject: str = ""
+    body_text: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    content_state: str = "ready"
+    size: int = 0
+    flags: int = 0
+    template: str = ""
+    language: str = ""
+    document_type: str = ""
+    document_id: str = ""
+    credential_id: str = ""
+
+
+_INSERT = Prepared(insert(message), [column.name for column in message.columns])
+_INSERT_CONTENT = Prepared(insert(content), ["tenant_id", "message_id", "raw"])
+_NAMES = [column.name for column in message.columns]
+_COLUMNS = list(message.columns)
+
+
+def add_message(tx: Transaction, made: Message, raw: bytes = b"") -> None:
+    """Keep a message; its bytes may follow later (`put_content`)."""
+    tx.run(
+        _INSERT,
+        {
+            "tenant_id": made.tenant_id,
+            "message_id": made.id,
+            "thread_id": made.thread_id,
+            "direction": made.direction,
+            "kind": made.kind,
+            "rfc_message_id": made.rfc_message_id[:998],
+            "submitted_message_id": made.submitted_message_id[:998],
+            "author": made.author[:998],
+            "recipients": made.recipients[:2000],
+            "subject": made.subject[:998],
+            "body_text": made.body_text[:BODY_TEXT_LIMIT],
+            "detail": json.dumps(made.detail, ensure_ascii=False) if made.detail else "",
+            "content_state": made.content_state,
+            "size": made.size or len(raw),
+            "flags": made.flags,
+            "template": made.template,
+            "language": made.language,
+            "document_type": made.document_type,
+            "document_id": made.document_id,
+            "credential_id": made.credential_id,
+            "created_at": int(made.created_at.timestamp() * 1000),
+        },
+    )
+    if raw:
+        tx.run(_INSERT_CONTENT, {"tenant_id": made.tenant_id, "message_id": made.id, "raw": raw})
+
+
+def put_content(tx: Transaction, tenant_id: str, message_id: str, raw: bytes, **values: Any) -> bool:
+    """The bytes of a message that was pending; False when somebody was faster: then theirs count."""
+    where = (message.c.tenant_id == tenant_id) & (message.c.message_id == message_id)
+    pending = where & (message.c.content_state == "pending")
+    if not tx.change(update(message).where(pending).values(content_state="ready", size=len(raw), **values)):
+        return False
+    tx.run(_INSERT_CONTENT, {"tenant_id": tenant_id, "message_id": message_id, "raw": raw})
+    return True
+
+
+def get_content(tx: Transaction, tenant_id: str, message_id: str) -> bytes:
+    """The bytes of a message; b"" while it is pending, or when the tenant has no such message."""
+    row = tx.first(select(content.c.raw).where(content.c.tenant_id == tenant_id, content.c.message_id == message_id))
+    return bytes(row[0]) if row else b""
+
+
+def _message(row: Any) -> Message:
+    values = dict(zip(_NAMES, row, strict=True))
+    values["id"] = values.pop("message_id")
+    values["detail"] = json.loads(values["detail"] or "{}")
+    values["created_at"] = need_time(values["created_at"])
+    return Message(**values)
+
+
+def get_message(tx: Transaction, tenant_id: str, message_id: str) -> Message | None:
+    """A message of the tenant."""
+    row = tx.first(select(*_COLUMNS).where(message.c.tenant_id == tenant_id, message.c.message_id == message_id))
+    return _message(row) if row else None
+
+
+def list_messages(tx: Transaction, tenant_id: str, thread_id: str) -> list[Message]:
+    """The mail of a thread, oldest first."""
+    where = (message.c.tenant_id == tenant_id) & (message.c.thread_id == thread_id)
+    return [_message(row) for row in tx.all(select(*_COLUMNS).where(where).order_by(message.c.message_id).limit(1000))]
+
+
+def find_by_message_id(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> list[Message]:
+    """The tenant's messages with one of these Message-IDs, ours or the billing system's."""
+    if not ids:
+        return []
+    named = or_(message.c.rfc_message_id.in_(ids), message.c.submitted_message_id.in_(ids))
+    rows = tx.all(select(*_COLUMNS).where(message.c.tenant_id == tenant_id, named).order_by(message.c.message_id))
+    return [_message(row) for row in rows]

@@ -1,0 +1,339 @@
+"""Every table, as SQLAlchemy Core sees it. Migrations make them (`store/migrations`); a test compares the two.
+
+Rules that hold for all: a primary key begins with `tenant_id` and no foreign key or queue query crosses tenants, so
+that the same schema can be distributed by tenant; ids are made by us and sort by time (`database.new_id`); times are
+whole milliseconds since 1970 UTC (`database.to_ms`); unknown text is "", unknown time NULL; JSON is text.
+The comment of a table names the one file that writes it. Rows of the house itself carry `OPERATOR` as tenant.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
+
+OPERATOR = "0" * 20  # the tenant id of whoever runs the gateway: the shared domain, its keys, its secrets
+
+metadata = MetaData()
+
+# PostgreSQL must order ids by byte, whatever the database's collation: paging and "sorts by time" rely on it.
+_ID = String(20).with_variant(String(20, collation="C"), "postgresql")
+
+
+def _id(name: str = "tenant_id", **options: bool) -> Column[str]:
+    return Column(name, _ID, nullable=False, **options)  # type: ignore[arg-type]
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="")
+
+
+def _at(name: str, nullable: bool = True) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _number(name: str, default: int = 0) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default=str(default))
+
+
+def _key(name: str = "tenant_id") -> Column[str]:
+    return _id(name, primary_key=True)
+
+
+tenant = Table(
+    "tenant",
+    metadata,
+    _key(),
+    Column("slug", String(30), nullable=False, unique=True),  # the name in addresses, CLI and URLs
+    _text("company"),
+    _text("language"),
+    _text("timezone"),
+    _text("contact_email"),
+    Column("sending", String(10), nullable=False, server_default="shared"),  # whose address is the author: shared | own
+    _number("revision", 1),  # of everything a door remembers of the tenant: settings, identities, signing keys
+    _text("brand"),  # JSON: colour, address, phone, idno, iban: what a rendered mail shows of the company
+    _at("created_at", nullable=False),
+    _at("suspended_at"),
+    comment="store/tenants",
+)
+
+identity = Table(
+    "identity",
+    metadata,
+    _key(),
+    Column("address", String(320), primary_key=True),  # lower-case: the authors that a tenant may use
+    _at("created_at", nullable=False),
+    comment="store/tenants",
+)
+
+credential = Table(
+    "credential",
+    metadata,
+    _key(),
+    _key("credential_id"),
+    Column("username", String(100), nullable=False, unique=True),
+    _text("secret_hash"),  # argon2id; "" for a credential that is a network
+    _text("networks"),  # JSON list of CIDR: these peers are this credential without AUTH
+    _text("label"),
+    _at("created_at", nullable=False),
+    _at("revoked_at"),
+    comment="store/tenants",
+)
+
+user = Table(
+    "user_account",
+    metadata,
+    _key(),
+    _key("user_id"),
+    Column("email", String(320), nullable=False, unique=True),
+    _text("name"),
+    _text("password_hash"),
+    Column("role", String(10), nullable=False, server_default="clerk"),  # clerk | admin | auditor
+    _text("language"),
+    _at("created_at", nullable=False),
+    _at("disabled_at"),
+    comment="store/users",
+)
+
+session = Table(
+    "session",
+    metadata,
+    _key(),
+    Column("session_id", String(64), primary_key=True),  # SHA-256 of the cookie's token, hex
+    _id("user_id"),
+    Column("csrf", String(64), nullable=False),
+    _at("created_at", nullable=False),
+    _at("expires_at", nullable=False),
+    comment="store/users",
+)
+
+domain = Table(
+    "domain",
+    metadata,
+    _key(),
+    Column("name", String(253), primary_key=True),
+    _at("created_at", nullable=False),
+    Index("domain_name", "name", unique=True),
+    comment="store/domains",
+)
+
+signing_key = Table(
+    "signing_key",
+    metadata,
+    _key(),
+    Column("domain", String(253), primary_key=True),
+    Column("selector", String(63), primary_key=True),
+    Column("algorithm", String(20), nullable=False),  # rsa-sha256 | ed25519-sha256
+    Column("private_sealed", LargeBinary, nullable=False),
+    _text("public_record"),  # the DNS TXT value
+    Column("state", String(10), nullable=False, server_default="active"),  # pending | active | retired
+    _at("created_at", nullable=False),
+    comment="store/domains",
+)
+
+secret = Table(
+    "secret",
+    metadata,
+    _key(),
+    Column("name", String(50), primary_key=True),
+    Column("value_sealed", LargeBinary, nullable=False),
+    comment="store/sealed",
+)
+
+document = Table(
+    "document",
+    metadata,
+    _key(),
+    Column("type", String(20), primary_key=True),
+    Column("document_id", String(191), primary_key=True),  # the billing system's own key
+    Column("number", String(100), nullable=False),
+    _number("revision", 1),
+    _text("status"),
+    _text("language"),
+    _text("currency"),
+    _text("customer_id"),
+    _text("customer_name"),
+    _text("total"),
+    _text("balance"),
+    _text("issue_date"),
+    _text("due_date"),
+    Column("body", LargeBinary, nullable=False),  # canonical JSON
+    Column("sha256", String(64), nullable=False),
+    _id("thread_id"),
+    _at("sent_at"),
+    _at("created_at", nullable=False),
+    _at("updated_at", nullable=False),
+    Index("document_number", "tenant_id", "number"),
+    comment="store/documents",
+)
+
+pdf = Table(
+    "pdf",
+    metadata,
+    _key(),
+    Column("type", String(20), primary_key=True),
+    Column("document_id", String(191), primary_key=True),
+    Column("sha256", String(64), primary_key=True),  # of the canonical document and the brand it was drawn with
+    _text("filename"),
+    Column("content", LargeBinary, nullable=False),
+    _at("created_at", nullable=False),
+    comment="store/documents",
+)
+
+_NUMBERED = text("document_number <> ''")
+
+thread = Table(
+    "thread",
+    metadata,
+    _key(),
+    _key("thread_id"),
+    Column("key", String(230), nullable=False),  # type/id of its document, or the id of a thread without one
+    _text("subject"),
+    _text("document_type"),
+    _text("document_id"),
+    _text("document_number"),
+    _text("customer"),
+    Column("state", String(10), nullable=False, server_default="closed"),  # closed | open
+    _text("chip"),  # why it is open: a bounce's reason, reply, problem
+    _number("unread"),
+    _at("opened_at"),
+    _at("last_at", nullable=False),
+    _at("created_at", nullable=False),
+    Index("thread_key", "tenant_id", "key", unique=True),
+    Index("thread_last", "tenant_id", "state", "last_at"),
+    Index("thread_number", "tenant_id", "document_number", sqlite_where=_NUMBERED, postgresql_where=_NUMBERED),
+    comment="store/threads",
+)
+
+message = Table(
+    "message",
+    metadata,
+    _key(),
+    _key("message_id"),
+    _id("thread_id"),
+    Column("direction", String(3), nullable=False),  # out | in
+    Column(
+        "kind", String(12), nullable=False
+    ),  # relay document | person auto_reply bounce delay success ... unreadable
+    _text("rfc_message_id"),  # Message-ID without <>: ours for what leaves, theirs for what comes
+    _text("submitted_message_id"),  # what the billing system had called it
+    _text("author"),
+    _text("recipients"),  # To and Cc as shown
+    _text("subject"),
+    _text("body_text"),  # the words of it, cut: what the inbox shows and searches
+    _text("detail"),  # JSON: attachments, evidence of the kind, peer
+    Column("content_state", String(8), nullable=False, server_default="ready"),  # pending | ready
+    _number("size"),
+    _number("flags"),  # 1 SMTPUTF8, 2 eight-bit body
+    _text("template"),
+    _text("language"),
+    _text("document_type"),
+    _text("document_id"),
+    _text("credential_id"),
+    _at("created_at", nullable=False),
+    Index("message_thread", "tenant_id", "thread_id"),
+    Index("message_rfc_id", "tenant_id", "rfc_message_id"),
+    Index(
+        "message_submitted_id",
+        "tenant_id",
+        "submitted_message_id",
+        sqlite_where=text("submitted_message_id <> ''"),
+        postgresql_where=text("submitted_message_id <> ''"),
+    ),
+    comment="store/messages",
+)
+
+content = Table(
+    "content",
+    metadata,
+    _key(),
+    _key("message_id"),
+    Column("raw", LargeBinary, nullable=False),
+    comment="store/messages",
+)
+
+_QUEUED = text("state = 'queued' AND hold = ''")
+
+delivery = Table(
+    "delivery",
+    metadata,
+    _key(),
+    _key("message_id"),
+    Column("number", Integer, primary_key=True),  # 1, 2, ... within the message: the recipient's place in the envelope
+    _id("thread_id"),
+    Column("recipient", String(320), nullable=False),
+    Column("token", String(16), nullable=False),  # of its return path
+    Column("state", String(10), nullable=False),  # outbound/queue.STATES
+    _text("hold"),  # why it waits for a person; "" when it does not
+    _at("next_attempt_at", nullable=False),
+    _text("booked_by"),  # the node that is trying it now; "" when nobody is
+    _number("attempts"),
+    _at("expires_at", nullable=False),
+    _number("code"),
+    _text("status"),
+    _text("text"),  # the last words of the remote server
+    _text("host"),
+    _text("reason"),
+    _text("notify"),  # RFC 3461, as the billing system asked
+    _at("settled_at"),
+    _at("created_at", nullable=False),
+    Index("delivery_due", "tenant_id", "next_attempt_at", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
+    Index("delivery_token", "token"),
+    Index("delivery_recipient", "tenant_id", text("lower(recipient)")),  # people write addresses as they like
+    comment="outbound/queue",
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    _key(),
+    _key("message_id"),
+    Column("number", Integer, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    _at("ended_at", nullable=False),
+    _number("milliseconds"),
+    _text("action"),
+    _number("code"),
+    _text("status"),
+    _text("text"),
+    _text("host"),
+    _text("tls"),
+    _text("stage"),
+    _number("unclear"),  # 1: the final dot was sent and no answer came
+    comment="outbound/queue",
+)
+
+tenant_queue = Table(
+    "tenant_queue",
+    metadata,
+    _key(),
+    _at("due_at"),  # no later than the earliest next_attempt_at of the tenant; NULL: nothing is queued
+    Column("served_at", BigInteger, nullable=False, server_default="0"),  # served longest ago: its turn is next
+    _text("leased_by"),
+    Column("lease_until", BigInteger, nullable=False, server_default="0"),
+    Index("tenant_queue_due", "due_at"),
+    comment="outbound/queue",
+)
+
+suppression = Table(
+    "suppression",
+    metadata,
+    _key(),
+    Column("address", String(320), primary_key=True),  # lower-case
+    _text("reason"),
+    _text("evidence"),  # the remote's words
+    _id("message_id"),
+    _at("created_at", nullable=False),
+    comment="outbound/suppression",
+)
+
+event = Table(
+    "event",
+    metadata,
+    _key(),
+    _key("event_id"),
+    _at("at", nullable=False),
+    Column("type", String(40), nullable=False),  # docs/smtp.md, "Events"
+    _id("thread_id"),
+    _id("message_id"),  # "" when it is about the thread
+    _number("number"),  # of the delivery; 0 when it is about the message
+    _text("data"),  # JSON
+    Index("event_thread", "tenant_id", "thread_id", "event_id"),
+    comment="store/events",
+)

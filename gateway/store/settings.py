@@ -1,0 +1,85 @@
+"""What a tenant's settings may be: checked before they are stored, so that no mail fails on them days later.
+
+Called by `store.tenants` for every change, whoever makes it. Refuses in words that say the right form.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from gateway.mail.address import parse_address
+from gateway.mail.reply import Refused
+
+LANGUAGES = ("ro", "ru", "en")
+SENDING = ("shared", "own")
+# Not for tenants: return paths, hand-over without a recipient, and what RFC 2142 keeps for whoever runs a domain.
+RESERVED = frozenset(("b", "send", "postmaster", "abuse", "mailer-daemon"))
+TEXT_LIMIT = 200  # characters of a company's name and of each line of its brand
+WIDEST = {4: 8, 6: 16}  # prefixes shorter than this are most of the Internet
+
+_SLUG = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?\Z")
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
+
+
+def check_slug(slug: str) -> None:
+    """Refuse a name that cannot stand in an address, or means something else there."""
+    if not _SLUG.match(slug):
+        raise _refuse(f"{slug[:40]!r} cannot be a tenant's name; use 1-30 of a-z, 0-9 and -, beginning with a letter")
+    if slug in RESERVED:
+        raise _refuse(f"the tenant's name {slug!r} is taken by the gateway itself; choose another")
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse values that a tenant's columns may not hold; columns that are not named are not looked at."""
+    for name, value in settings.items():
+        if name == "company" and not value.strip():
+            raise _refuse("the company's name is empty; customers see it as the author")
+        if name == "language" and value not in LANGUAGES:
+            raise _refuse(f"the language {value!r} is not one of {', '.join(LANGUAGES)}")
+        if name == "sending" and value not in SENDING:
+            raise _refuse(f"sending {value!r} is not one of {', '.join(SENDING)}")
+        if name == "timezone" and not _is_timezone(value):
+            raise _refuse(f"the time zone {value[:60]!r} is not known; write one like Europe/Chisinau")
+        if name == "contact_email" and value:
+            parse_address(value)
+        if name == "brand":
+            _check_brand(value)
+        elif isinstance(value, str):
+            _check_text(name, value)
+
+
+def check_network(network: str) -> None:
+    """Refuse what is not a network, or is so wide that anybody could send as the tenant."""
+    try:
+        found = ipaddress.ip_network(network)
+    except ValueError:
+        raise _refuse(f"{network!r} is not a network; write 10.0.0.0/24 or 127.0.0.1/32") from None
+    if found.prefixlen < WIDEST[found.version]:
+        raise _refuse(f"{network} is so wide that anybody could send as this tenant; name the billing system's own")
+
+
+def _check_brand(brand: Mapping[str, Any]) -> None:
+    for name, value in brand.items():
+        if isinstance(value, str):
+            _check_text(name, value)
+        if name == "colour" and value and not _COLOUR.match(value):
+            raise _refuse(f"the colour {value[:20]!r} is not of the form #1a2b3c")
+
+
+def _check_text(name: str, value: str) -> None:
+    if len(value) > TEXT_LIMIT or not value.isprintable():
+        raise _refuse(f"the tenant's {name.replace('_', ' ')} is longer than {TEXT_LIMIT} characters or not one line")
+
+
+def _is_timezone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # zoneinfo raises each for some name
+        return False
+    return True
+
+
+def _refuse(text: str) -> Refused:
+    return Refused(501, "5.5.4", text)

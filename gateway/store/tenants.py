@@ -1,0 +1,287 @@
+"""Tenants, the authors they may use, and the credentials by which billing systems are them.
+
+Written by the CLI and (later) the settings pages; read by every door. Passwords are argon2id hashes; verifying one
+costs ~50 ms, so doorsteps remember what they verified (`outbound.smtp_submission`), never this file.
+"""
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from gateway.mail.address import Address, parse_address
+from gateway.mail.reply import Refused
+from gateway.store.database import Prepared, Transaction, from_ms, need_time, new_id, to_ms
+from gateway.store.schema import credential, identity, tenant
+from gateway.store.settings import check_network, check_settings, check_slug
+
+_HASHER = PasswordHasher()
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A company that sends through the gateway."""
+
+    id: str
+    slug: str
+    company: str
+    language: str
+    timezone: str
+    contact_email: str
+    sending: str  # shared: the shared address is the author; own: one of its identities is
+    brand: dict[str, Any] = field(hash=False)
+    revision: int = 1
+    suspended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """By what a billing system is its tenant."""
+
+    tenant_id: str
+    id: str
+    username: str
+    label: str
+    networks: tuple[str, ...]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+_COLUMNS = (
+    tenant.c.tenant_id,
+    tenant.c.slug,
+    tenant.c.company,
+    tenant.c.language,
+    tenant.c.timezone,
+    tenant.c.contact_email,
+    tenant.c.sending,
+    tenant.c.brand,
+    tenant.c.suspended_at,
+    tenant.c.revision,
+)
+
+
+def _tenant(row: Any) -> Tenant:
+    names = ("id", "slug", "company", "language", "timezone", "contact_email", "sending")
+    values = dict(zip(names, row[:7], strict=True))
+    return Tenant(**values, brand=json.loads(row[7] or "{}"), suspended=row[8] is not None, revision=row[9])
+
+
+def add_tenant(
+    tx: Transaction,
+    now: datetime,
+    slug: str,
+    company: str,
+    *,
+    language: str = "ro",
+    timezone: str = "Europe/Chisinau",
+    contact_email: str = "",
+    brand: dict[str, Any] | None = None,
+) -> Tenant:
+    """Make a tenant. Raises Refused when the slug is taken or cannot stand in an address, or a setting is wrong."""
+    check_slug(slug)
+    settings = {"company": company, "language": language, "timezone": timezone, "contact_email": contact_email}
+    check_settings(settings | {"brand": brand or {}})
+    if find_tenant(tx, slug):
+        raise Refused(550, "5.7.1", f"the tenant's name {slug!r} is taken; choose another")
+    tenant_id = new_id()
+    tx.change(
+        insert(tenant).values(
+            tenant_id=tenant_id,
+            slug=slug,
+            **settings,
+            brand=json.dumps(brand or {}, ensure_ascii=False),
+            created_at=to_ms(now),
+        )
+    )
+    found = find_tenant(tx, slug)
+    assert found
+    return found
+
+
+def set_tenant(tx: Transaction, /, tenant_id: str, **changes: Any) -> None:
+    """Change some of a tenant's columns; `brand` is merged, `suspended_at` a time or None. Raises Refused."""
+    check_settings(changes)
+    if "brand" in changes:
+        row = tx.first(select(tenant.c.brand).where(tenant.c.tenant_id == tenant_id))
+        merged = json.loads((row[0] if row else "") or "{}") | changes["brand"]
+        changes["brand"] = json.dumps({k: v for k, v in merged.items() if v}, ensure_ascii=False)
+    if isinstance(changes.get("suspended_at"), datetime):
+        changes["suspended_at"] = to_ms(changes["suspended_at"])
+    tx.change(update(tenant).where(tenant.c.tenant_id == tenant_id).values(revision=tenant.c.revision + 1, **changes))
+
+
+def list_tenants(tx: Transaction) -> list[Tenant]:
+    """All tenants by name."""
+    return [_tenant(row) for row in tx.all(select(*_COLUMNS).order_by(tenant.c.slug))]
+
+
+def find_tenant(tx: Transaction, slug: str) -> Tenant | None:
+    """A tenant by the name used in addresses and commands."""
+    row = tx.first(select(*_COLUMNS).where(tenant.c.slug == slug))
+    return _tenant(row) if row else None
+
+
+def get_tenant(tx: Transaction, tenant_id: str) -> Tenant | None:
+    """A tenant by id."""
+    row = tx.first(select(*_COLUMNS).where(tenant.c.tenant_id == tenant_id))
+    return _tenant(row) if row else None
+
+
+_REVISION = Prepared(select(tenant.c.revision).where(tenant.c.tenant_id == bindparam("k_tenant")))
+
+
+def tenant_revision(tx: Transaction, tenant_id: str) -> int:
+    """The revision of a tenant's settings: doors remember a tenant and check by this, in their transaction."""
+    row = tx.run(_REVISION, {"k_tenant": tenant_id}).fetchone()
+    return int(row[0]) if row else 0
+
+
+def need_tenant(tx: Transaction, slug: str) -> Tenant:
+    """A tenant by name. Raises Refused when there is none."""
+    found = find_tenant(tx, slug)
+    if not found:
+        names = ", ".join(t.slug for t in list_tenants(tx)) or "none yet; add one with `gateway tenant add`"
+        raise Refused(550, "5.1.1", f"there is no tenant {slug!r} (there are: {names})")
+    return found
+
+
+# -- identities
+
+
+def add_identity(tx: Transaction, now: datetime, tenant_id: str, address: str) -> Address:
+    """Allow a tenant to be this author. Raises Refused on a malformed address."""
+    parsed = parse_address(address)
+    values = {"tenant_id": tenant_id, "address": parsed.key, "created_at": to_ms(now)}
+    tx.change(tx.upsert(identity).values(values).on_conflict_do_nothing())
+    set_tenant(tx, tenant_id)
+    return parsed
+
+
+def remove_identity(tx: Transaction, tenant_id: str, address: str) -> bool:
+    """Forbid an author; False when it was not allowed."""
+    set_tenant(tx, tenant_id)
+    where = (identity.c.tenant_id == tenant_id) & (identity.c.address == address.lower())
+    return bool(tx.change(delete(identity).where(where)))
+
+
+def list_identities(tx: Transaction, tenant_id: str) -> list[str]:
+    """The authors a tenant may use in `own` mode."""
+    rows = tx.all(select(identity.c.address).where(identity.c.tenant_id == tenant_id).order_by(identity.c.address))
+    return [row[0] for row in rows]
+
+
+# -- credentials
+
+
+def add_credential(
+    tx: Transaction,
+    now: datetime,
+    tenant_id: str,
+    *,
+    username: str = "",
+    password: str = "",
+    networks: tuple[str, ...] = (),
+    label: str = "",
+) -> tuple[Credential, str]:
+    """Make a credential; (it, its password), the password shown this once. Raises Refused when the name is taken.
+
+    With `networks` (CIDR) the peers in them are this tenant without AUTH; then there is no password.
+    """
+    for network in networks:
+        check_network(network)
+    credential_id = new_id()
+    username = (username or f"c-{credential_id[-10:]}").lower()
+    if tx.first(select(credential.c.username).where(credential.c.username == username)):
+        raise Refused(550, "5.7.1", f"the username {username!r} is taken; choose another")
+    if not networks:
+        password = password or secrets.token_urlsafe(24)
+    tx.change(
+        insert(credential).values(
+            tenant_id=tenant_id,
+            credential_id=credential_id,
+            username=username,
+            secret_hash=hash_password(password) if password else "",
+            networks=json.dumps(list(networks)),
+            label=label,
+            created_at=to_ms(now),
+        )
+    )
+    return Credential(tenant_id, credential_id, username, label, networks, now, None), password
+
+
+def revoke_credential(tx: Transaction, now: datetime, tenant_id: str, username: str) -> bool:
+    """End a credential; False when the tenant has no such one."""
+    matching = (credential.c.tenant_id == tenant_id) & (credential.c.username == username.lower())
+    return bool(tx.change(update(credential).where(matching).values(revoked_at=to_ms(now))))
+
+
+def list_credentials(tx: Transaction, tenant_id: str) -> list[Credential]:
+    """A tenant's credentials, revoked ones too."""
+    rows = tx.all(
+        select(
+            credential.c.tenant_id,
+            credential.c.credential_id,
+            credential.c.username,
+            credential.c.label,
+            credential.c.networks,
+            credential.c.created_at,
+            credential.c.revoked_at,
+        )
+        .where(credential.c.tenant_id == tenant_id)
+        .order_by(credential.c.credential_id)
+    )
+    return [
+        Credential(
+            tenant_id=row[0],
+            id=row[1],
+            username=row[2],
+            label=row[3],
+            networks=tuple(json.loads(row[4] or "[]")),
+            created_at=need_time(row[5]),
+            revoked_at=from_ms(row[6]),
+        )
+        for row in rows
+    ]
+
+
+def find_login(tx: Transaction, username: str) -> tuple[str, str, str] | None:
+    """(tenant id, credential id, password hash) of a credential that is not revoked."""
+    row = tx.first(
+        select(credential.c.tenant_id, credential.c.credential_id, credential.c.secret_hash).where(
+            credential.c.username == username.lower(), credential.c.revoked_at.is_(None)
+        )
+    )
+    return (row[0], row[1], row[2]) if row else None
+
+
+def list_networks(tx: Transaction) -> list[tuple[str, str, str]]:
+    """(network, tenant id, username) of every credential that is a network."""
+    rows = tx.all(
+        select(credential.c.networks, credential.c.tenant_id, credential.c.username).where(
+            credential.c.networks.not_in(["", "[]"]), credential.c.revoked_at.is_(None)
+        )
+    )
+    return [(network, row[1], row[2]) for row in rows for network in json.loads(row[0])]
+
+
+def hash_password(password: str) -> str:
+    """The argon2id hash of a password, with its salt and parameters."""
+    return _HASHER.hash(password)
+
+
+def verify_password(secret_hash: str, password: str) -> bool:
+    """Whether the password is right; costs tens of milliseconds by design, so never on the event loop."""
+    try:
+        return _HASHER.verify(secret_hash or _DECOY, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+# An unknown user costs as much as a known one: their answers cannot be told apart by time.
+_DECOY = _HASHER.hash(secrets.token_hex(16))

@@ -1,0 +1,191 @@
+"""Threads of a tenant's A/R inbox: one per document, one per conversation without a document.
+
+A thread is closed while nothing needs a person. A reply, a permanent bounce or a problem of ours opens it, with the
+reason as its chip; a closed thread keeps its last chip, so that opening it again restores it. Written here for the
+doors and the queue; read by `inbox`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, insert, or_, select, update
+
+from gateway.store.database import Prepared, Transaction, need_time, new_id
+from gateway.store.events import add_event
+from gateway.store.schema import thread
+
+STATES = ("closed", "open")
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """One conversation with a customer."""
+
+    id: str
+    key: str
+    subject: str
+    document_type: str
+    document_id: str
+    document_number: str
+    customer: str
+    state: str
+    chip: str
+    unread: int
+    last_at: datetime
+    created_at: datetime
+
+
+_COLUMNS = (
+    thread.c.thread_id,
+    thread.c.key,
+    thread.c.subject,
+    thread.c.document_type,
+    thread.c.document_id,
+    thread.c.document_number,
+    thread.c.customer,
+    thread.c.state,
+    thread.c.chip,
+    thread.c.unread,
+    thread.c.last_at,
+    thread.c.created_at,
+)
+_INSERTED = [column.name for column in thread.columns]
+_INSERT = Prepared(insert(thread), _INSERTED)
+
+
+def _thread(row: Any) -> Thread:
+    values = dict(zip(Thread.__dataclass_fields__, row, strict=True))
+    values["last_at"], values["created_at"] = need_time(row[10]), need_time(row[11])
+    return Thread(**values)
+
+
+def add_thread(
+    tx: Transaction,
+    now_ms: int,
+    tenant_id: str,
+    thread_id: str = "",
+    *,
+    key: str = "",
+    subject: str = "",
+    document: tuple[str, str, str] = ("", "", ""),
+    customer: str = "",
+) -> str:
+    """Make a thread, closed; its id. `document` is (type, id, number)."""
+    thread_id = thread_id or new_id()
+    tx.run(
+        _INSERT,
+        {
+            "tenant_id": tenant_id,
+            "thread_id": thread_id,
+            "key": key or thread_id,
+            "subject": subject,
+            "document_type": document[0],
+            "document_id": document[1],
+            "document_number": document[2],
+            "customer": customer,
+            "state": "closed",
+            "chip": "",
+            "unread": 0,
+            "opened_at": None,
+            "last_at": now_ms,
+            "created_at": now_ms,
+        },
+    )
+    return thread_id
+
+
+def thread_of_document(
+    tx: Transaction, now_ms: int, tenant_id: str, document: tuple[str, str, str], subject: str, customer: str
+) -> str:
+    """The id of the document's thread, made when it is the first time."""
+    key = f"{document[0]}/{document[1]}"
+    where = (thread.c.tenant_id == tenant_id) & (thread.c.key == key)
+    row = tx.first(select(thread.c.thread_id).where(where))
+    if row is None:
+        return add_thread(tx, now_ms, tenant_id, key=key, subject=subject, document=document, customer=customer)
+    tx.change(update(thread).where(where).values(document_number=document[2], customer=customer, last_at=now_ms))
+    return str(row[0])
+
+
+def name_thread(tx: Transaction, tenant_id: str, thread_id: str, subject: str) -> None:
+    """Give a thread the subject of its latest mail, as the customer sees it."""
+    where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id)
+    tx.change(update(thread).where(where).values(subject=subject[:998]))
+
+
+def open_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, chip: str, **data: Any) -> None:
+    """Ask for a person's attention, saying why; once more in the unread count when it is open already."""
+    where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id)
+    tx.change(
+        update(thread)
+        .where(where)
+        .values(state="open", chip=chip, unread=thread.c.unread + 1, opened_at=now_ms, last_at=now_ms)
+    )
+    add_event(tx, now_ms, tenant_id, "thread.opened", thread_id=thread_id, data={"chip": chip, **data})
+
+
+def close_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, by: str) -> bool:
+    """A person is done with it; False when it is closed already, or not the tenant's."""
+    where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id) & (thread.c.state == "open")
+    if not tx.change(update(thread).where(where).values(state="closed", unread=0)):
+        return False
+    add_event(tx, now_ms, tenant_id, "thread.closed", thread_id=thread_id, data={"by": by})
+    return True
+
+
+def reopen_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, by: str) -> bool:
+    """A person wants it back on the list; False when it is open already, or not the tenant's."""
+    found = get_thread(tx, tenant_id, thread_id)
+    if found is None or found.state == "open":
+        return False
+    open_thread(tx, now_ms, tenant_id, thread_id, found.chip or "reopened", by=by)
+    return True
+
+
+def mark_read(tx: Transaction, tenant_id: str, thread_id: str) -> None:
+    """Somebody looked at it."""
+    where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id) & (thread.c.unread > 0)
+    tx.change(update(thread).where(where).values(unread=0))
+
+
+def touch_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str) -> None:
+    """Something was added to it that needs nobody."""
+    where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id)
+    tx.change(update(thread).where(where).values(last_at=now_ms))
+
+
+def get_thread(tx: Transaction, tenant_id: str, thread_id: str) -> Thread | None:
+    """A thread of the tenant."""
+    row = tx.first(select(*_COLUMNS).where(thread.c.tenant_id == tenant_id, thread.c.thread_id == thread_id))
+    return _thread(row) if row else None
+
+
+def find_thread(tx: Transaction, tenant_id: str, key: str) -> Thread | None:
+    """A thread by its key (a document's type/id)."""
+    row = tx.first(select(*_COLUMNS).where(thread.c.tenant_id == tenant_id, thread.c.key == key))
+    return _thread(row) if row else None
+
+
+def list_threads(
+    tx: Transaction,
+    tenant_id: str,
+    *,
+    state: str = "",
+    chips: Sequence[str] = (),
+    before: tuple[int, str] | None = None,
+    limit: int = 50,
+) -> list[Thread]:
+    """A tenant's threads, the latest first; `before` is (last_at in ms, id) of the last one on the page before."""
+    where = [thread.c.tenant_id == tenant_id]
+    if state:
+        where.append(thread.c.state == state)
+    if chips:
+        where.append(thread.c.chip.in_(chips))
+    if before:
+        at, thread_id = before
+        where.append(thread.c.last_at <= at)  # lets the index begin there; the next line is exact
+        where.append(or_(thread.c.last_at < at, and_(thread.c.last_at == at, thread.c.thread_id < thread_id)))
+    order = (thread.c.last_at.desc(), thread.c.thread_id.desc())
+    return [_thread(row) for row in tx.all(select(*_COLUMNS).where(*where).order_by(*order).limit(limit))]

@@ -1,0 +1,173 @@
+"""People who log in to the pages, and their sessions.
+
+A session's cookie holds `tenant.token`; the table holds only the token's SHA-256: a stolen database opens
+no session.
+Passwords are argon2id. A new login is a new session (no fixation); sessions end by time or by logging out.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+
+from gateway.mail.address import parse_address
+from gateway.mail.reply import Refused
+from gateway.store.database import Transaction, new_id, to_ms
+from gateway.store.schema import session, user
+from gateway.store.settings import LANGUAGES
+from gateway.store.tenants import hash_password
+
+ROLES = ("clerk", "admin", "auditor")
+SESSION_TIME = timedelta(hours=12)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person of one tenant."""
+
+    tenant_id: str
+    id: str
+    email: str
+    name: str
+    role: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Who is looking at a page. `csrf` must come back with every change."""
+
+    user: User
+    csrf: str
+
+
+_COLUMNS = (user.c.tenant_id, user.c.user_id, user.c.email, user.c.name, user.c.role, user.c.language)
+
+
+def add_user(
+    tx: Transaction,
+    now: datetime,
+    tenant_id: str,
+    email: str,
+    password: str,
+    *,
+    name: str = "",
+    role: str = "clerk",
+    language: str = "",
+) -> User:
+    """Make a user. Raises Refused when the e-mail is taken or malformed, or the password shorter than 10 characters."""
+    address = parse_address(email).key
+    if role not in ROLES:
+        raise Refused(501, "5.5.4", f"the role {role!r} is not one of {', '.join(ROLES)}")
+    if language and language not in LANGUAGES:
+        raise Refused(501, "5.5.4", f"the language {language!r} is not one of {', '.join(LANGUAGES)}")
+    if len(password) < 10:
+        raise Refused(501, "5.5.4", "the password is shorter than 10 characters; choose a longer one")
+    if tx.first(select(user.c.user_id).where(user.c.email == address)):
+        raise Refused(550, "5.7.1", f"{address} is a user already")
+    made = User(tenant_id, new_id(), address, name or address.partition("@")[0], role, language)
+    tx.change(
+        insert(user).values(
+            tenant_id=tenant_id,
+            user_id=made.id,
+            email=address,
+            name=made.name,
+            password_hash=hash_password(password),
+            role=role,
+            language=language,
+            created_at=to_ms(now),
+        )
+    )
+    return made
+
+
+def list_users(tx: Transaction, tenant_id: str) -> list[User]:
+    """A tenant's users who may log in."""
+    where = (user.c.tenant_id == tenant_id) & user.c.disabled_at.is_(None)
+    return [User(*row) for row in tx.all(select(*_COLUMNS).where(where).order_by(user.c.email))]
+
+
+def disable_user(tx: Transaction, now: datetime, tenant_id: str, email: str) -> bool:
+    """Stop a user from logging in and end their sessions; False when the tenant has no such user."""
+    where = (user.c.tenant_id == tenant_id) & (user.c.email == email.lower())
+    row = tx.first(select(user.c.user_id).where(where))
+    if not row:
+        return False
+    tx.change(update(user).where(where).values(disabled_at=to_ms(now)))
+    tx.change(delete(session).where(session.c.tenant_id == tenant_id, session.c.user_id == row[0]))
+    return True
+
+
+def set_password(tx: Transaction, tenant_id: str, email: str, password: str) -> bool:
+    """Give a user a new password and end their sessions; False when the tenant has no such user."""
+    where = (user.c.tenant_id == tenant_id) & (user.c.email == email.lower())
+    row = tx.first(select(user.c.user_id).where(where))
+    if not row:
+        return False
+    if len(password) < 10:
+        raise Refused(501, "5.5.4", "the password is shorter than 10 characters; choose a longer one")
+    tx.change(update(user).where(where).values(password_hash=hash_password(password)))
+    tx.change(delete(session).where(session.c.tenant_id == tenant_id, session.c.user_id == row[0]))
+    return True
+
+
+def set_language(tx: Transaction, tenant_id: str, user_id: str, language: str) -> None:
+    """The language of a user's pages."""
+    where = (user.c.tenant_id == tenant_id) & (user.c.user_id == user_id)
+    tx.change(update(user).where(where).values(language=language))
+
+
+def find_user(tx: Transaction, email: str) -> tuple[User, str] | None:
+    """(user, password hash) of someone who may log in. The one query without a tenant: nobody is logged in yet."""
+    row = tx.first(
+        select(*_COLUMNS, user.c.password_hash).where(
+            func.lower(user.c.email) == email.lower(), user.c.disabled_at.is_(None)
+        )
+    )
+    return (User(*row[:6]), row[6]) if row else None
+
+
+def start_session(tx: Transaction, now: datetime, who: User) -> tuple[str, Session]:
+    """(the cookie's value, the session) of a new login."""
+    token = secrets.token_urlsafe(32)
+    started = Session(who, secrets.token_urlsafe(24))
+    tx.change(
+        insert(session).values(
+            tenant_id=who.tenant_id,
+            session_id=_digest(token),
+            user_id=who.id,
+            csrf=started.csrf,
+            created_at=to_ms(now),
+            expires_at=to_ms(now + SESSION_TIME),
+        )
+    )
+    tx.change(delete(session).where(session.c.tenant_id == who.tenant_id, session.c.expires_at < to_ms(now)))
+    return f"{who.tenant_id}.{token}", started
+
+
+def find_session(tx: Transaction, now: datetime, cookie: str) -> Session | None:
+    """The session of a cookie, while it lasts and its user may log in."""
+    where = [session.c.expires_at > to_ms(now), user.c.disabled_at.is_(None), *_cookie_matches(cookie)]
+    row: Any = tx.first(
+        select(*_COLUMNS, session.c.csrf)
+        .join_from(session, user, (user.c.tenant_id == session.c.tenant_id) & (user.c.user_id == session.c.user_id))
+        .where(*where)
+    )
+    return Session(User(*row[:6]), row[6]) if row else None
+
+
+def end_session(tx: Transaction, cookie: str) -> None:
+    """Log out."""
+    tx.change(delete(session).where(*_cookie_matches(cookie)))
+
+
+def _cookie_matches(cookie: str) -> tuple[Any, Any]:
+    tenant_id, _, token = cookie.partition(".")
+    return session.c.tenant_id == tenant_id, session.c.session_id == _digest(token)
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
