@@ -1,0 +1,134 @@
+"""The child of the worker pool: reads a task, runs it, answers; ends when its parent does.
+
+Started by `gateway.wire.workers` as `python -m gateway.wire.worker_main BYTES MODULE...` with one end of a socket pair
+as standard input. It imports the modules first, then gives up what a task never needs: new connections, new processes,
+core dumps, most file descriptors, memory beyond BYTES. Each task carries its CPU limit as a backstop for the parent's
+clock. It refuses nothing: what a task raises is sent back.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import operator
+import os
+import pickle
+import resource
+import signal
+import socket
+import struct
+import sys
+import traceback
+from typing import Any
+
+LENGTH = struct.Struct(">Q")
+RESULT_BYTES = 64 * 2**20
+
+_FORBIDDEN = frozenset(
+    "socket.connect socket.bind socket.sendto socket.getaddrinfo subprocess.Popen os.exec os.fork os.forkpty "
+    "os.posix_spawn os.spawn os.system ctypes.dlopen".split()
+)
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+
+
+def main(arguments: list[str]) -> None:
+    """Serve tasks until the parent closes its end."""
+    channel = socket.socket(fileno=os.dup(0))
+    silence()
+    confine(int(arguments[0]))
+    try:
+        for name in arguments[1:]:
+            importlib.import_module(name)
+    except BaseException as error:
+        send(channel, "failed", f"{type(error).__name__}: {error}")
+        return
+    sys.addaudithook(forbid)
+    send(channel, "ready", os.getpid())
+    while (task := receive(channel)) is not None:
+        kind, value = perform(*task)
+        send(channel, kind, value)
+        if kind == "memory":
+            return  # the heap may be in pieces: let the parent start a fresh child
+
+
+def silence() -> None:
+    """Point the standard streams at nothing: a library that prints must not write into the channel."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    os.close(null)
+
+
+def confine(memory_bytes: int) -> None:
+    """Set the limits that hold for the child's whole life, and die with the thread that started us."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (RESULT_BYTES, RESULT_BYTES))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's business
+    if sys.platform == "linux":
+        prctl = ctypes.CDLL(None).prctl
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def forbid(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: no task connects, starts a process or loads a library by name."""
+    if event in _FORBIDDEN:
+        raise PermissionError(f"a worker process may not {event}")
+
+
+def perform(module: str, name: str, arguments: tuple[Any, ...], seconds: float) -> tuple[str, Any]:
+    """Run one task; gives what to answer. CPU time is limited to `seconds` and a second of grace."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = int(used.ru_utime + used.ru_stime + seconds) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+    try:
+        function = operator.attrgetter(name)(importlib.import_module(module))
+        return "result", function(*arguments)
+    except MemoryError:
+        return "memory", "the task asked for more memory than it may have"
+    except BaseException as error:  # some libraries raise such, and SystemExit is no reason to end
+        known = type(error).__module__.split(".", 1)[0] in ("builtins", "gateway")
+        crossing = error if known else RuntimeError(f"{type(error).__module__}.{type(error).__qualname__}: {error}")
+        crossing.add_note("in a worker process:\n" + "".join(traceback.format_tb(error.__traceback__)[-8:]))
+        return "error", crossing
+
+
+def send(channel: socket.socket, kind: str, value: Any) -> None:
+    """Send one answer; what cannot be pickled or is too large becomes an error of its own."""
+    try:
+        body = pickle.dumps((kind, value), protocol=5)
+    except MemoryError:
+        body = pickle.dumps(("memory", "the result did not fit into memory"))
+    except Exception as error:
+        body = pickle.dumps(("error", TypeError(f"the answer of type {type(value).__name__} cannot be sent: {error}")))
+    if len(body) > RESULT_BYTES:
+        body = pickle.dumps(("memory", f"the result is larger than {RESULT_BYTES} bytes"))
+    channel.sendall(LENGTH.pack(len(body)) + body)
+
+
+def receive(channel: socket.socket) -> tuple[str, str, tuple[Any, ...], float] | None:
+    """The next task, or None when the parent is gone. Tasks come from our own parent and are trusted."""
+    head = read(channel, LENGTH.size)
+    if head is None:
+        return None
+    body = read(channel, LENGTH.unpack(head)[0])
+    return None if body is None else pickle.loads(body)  # noqa: S301 - written by our own parent
+
+
+def read(channel: socket.socket, size: int) -> bytes | None:
+    """Exactly `size` bytes, or None at the end of the stream."""
+    parts, missing = [], size
+    while missing:
+        part = channel.recv(min(missing, 2**20))
+        if not part:
+            return None
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        main(sys.argv[1:])
