@@ -1,0 +1,124 @@
+"""Why mail failed, in one vocabulary, by rules that are data (`reasons.toml`): for live SMTP replies and for reports.
+
+Called by `outbound.delivery` (a reply), `mail.dsn.read` (a report) and `gateway bounce try`. Promises a word of
+`VOCABULARY` for every status, the same each time, and the rule that gave it. A set of rules can be read again from
+another file while the program runs.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from gateway.mail.dsn.codes import find_codes
+from gateway.mail.status import Action, DeliveryStatus
+
+RECIPIENT_FAULTS = frozenset({"mailbox_unknown", "domain_unknown", "mailbox_disabled", "mailbox_full", "too_large"})
+PASSING = frozenset({"rate_limited", "greylisted", "unreachable"})  # by their nature, when no code says
+SUPPRESSING = frozenset(
+    {"mailbox_unknown", "domain_unknown", "mailbox_disabled"}
+)  # the address itself is bad, for good
+VOCABULARY = RECIPIENT_FAULTS | {
+    "spam_rejected",
+    "policy_rejected",
+    "auth_failed",
+    "ip_blocked",
+    "relay_failed",
+    "content_error",
+    "rate_limited",
+    "greylisted",
+    "unreachable",
+    "expired",
+    "unknown",
+}
+TEXT_LIMIT = 600  # characters of a remote's words that the rules look at
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: all that it names must match."""
+
+    name: str
+    reason: str
+    example: str
+    statuses: tuple[re.Pattern[str], ...] = ()
+    codes: frozenset[int] = frozenset()
+    text: re.Pattern[str] | None = None
+    passing: bool | None = None
+
+    def matches(self, status: DeliveryStatus, words: str) -> bool:
+        """Whether this rule speaks of `status`."""
+        if self.passing is not None and self.passing is not is_passing(status):
+            return False
+        if self.codes and status.code not in self.codes:
+            return False
+        if self.statuses and not any(pattern.match(status.status) for pattern in self.statuses):
+            return False
+        return self.text is None or bool(self.text.search(words))
+
+
+def read_rules(source: str) -> tuple[Rule, ...]:
+    """Rules from TOML. Raises ValueError for a rule with an unknown reason, key or pattern, naming the rule."""
+    return tuple(_read_rule(row) for row in tomllib.loads(source).get("rule", ()))
+
+
+def _read_rule(row: dict[str, Any]) -> Rule:
+    name = str(row.get("name", "?"))
+    unknown = row.keys() - {"name", "reason", "example", "status", "code", "text", "passing"}
+    if unknown or row.get("reason") not in VOCABULARY:
+        raise ValueError(f"rule {name!r}: {', '.join(sorted(unknown)) or row.get('reason')!r} is not known")
+    try:
+        text = re.compile(rf"(?<![a-zа-я])(?:{row['text']})") if "text" in row else None
+    except re.error as error:
+        raise ValueError(f"rule {name!r}: {error}") from error
+    statuses = tuple(re.compile(re.escape(one).replace(r"\*", r"\d{1,3}") + r"\Z") for one in row.get("status", ()))
+    return Rule(
+        name, row["reason"], row.get("example", ""), statuses, frozenset(row.get("code", ())), text, row.get("passing")
+    )
+
+
+@cache
+def installed_rules() -> tuple[Rule, ...]:
+    """The rules that come with the package."""
+    return read_rules(files("gateway.mail").joinpath("reasons.toml").read_text("utf-8"))
+
+
+def explain(status: DeliveryStatus, rules: Iterable[Rule] | None = None) -> tuple[str, str]:
+    """(reason, name of the rule that gave it) of an outcome; ("unknown", "") when no rule speaks of it."""
+    words = " ".join(status.text[:TEXT_LIMIT].lower().split())
+    for rule in installed_rules() if rules is None else rules:
+        if rule.matches(status, words):
+            return rule.reason, rule.name
+    return "unknown", ""
+
+
+def reason_of(status: DeliveryStatus) -> str:
+    """The reason of an outcome, a word of `VOCABULARY`; "" when the mail was delivered."""
+    if status.action in (Action.DELIVERED, Action.RELAYED, Action.EXPANDED):
+        return ""
+    return explain(status)[0]
+
+
+def is_passing(status: DeliveryStatus) -> bool:
+    """True when the remote's codes say that trying again may help (4xx); without codes its reason or action says so."""
+    lead = status.status[:1] or str(status.code or "")[:1]
+    if lead in ("4", "5"):
+        return lead == "4"
+    return status.action is Action.DELAYED or (status.reason in PASSING and "permanent" not in status.text.lower())
+
+
+def is_recipient_fault(status: DeliveryStatus) -> bool:
+    """True when the address itself is bad for good; only such an outcome may suppress it."""
+    reason = status.reason or reason_of(status)
+    return status.action is Action.FAILED and reason in SUPPRESSING and not is_passing(status)
+
+
+def read_words(words: str) -> DeliveryStatus:
+    """A remote's words as an outcome with its reason, for `gateway bounce try`: `550 5.1.1 no such user`."""
+    code, status = find_codes(words)
+    lead = status[:1] or str(code or "")[:1]
+    outcome = DeliveryStatus(Action.DELAYED if lead == "4" else Action.FAILED, status, code, words[:TEXT_LIMIT])
+    return outcome.because(reason_of(outcome))
