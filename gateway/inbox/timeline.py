@@ -1,0 +1,178 @@
+"""One timeline of a mail or a thread: what happened, in order, each line a sentence with its facts.
+
+Made from what `inbox.reading` read; `inbox.trace` says it in English for an admin, the pages say the same sentences in
+the reader's language (`template` is the msgid, `values` its facts). A remote's own words stay verbatim. *Delivered* is
+said only where a success report said so (S17).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.inbox import views
+from gateway.inbox.views import AttemptView, DeliveryView, MessageView, ThreadView
+from gateway.store.events import Event
+
+
+def msgid(text: str) -> str:
+    """Mark a sentence for the catalogues of translations."""
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that happened. `what` is the type of its event; `number` of the delivery, 0 when it is about more."""
+
+    at: datetime
+    what: str
+    template: str
+    values: Mapping[str, str]
+    message_id: str = ""
+    number: int = 0
+
+    @property
+    def text(self) -> str:
+        """The sentence in English."""
+        return self.template % self.values
+
+
+_RECEIVED = {
+    "person": ("reply.received", msgid("reply from %(author)s: %(subject)s")),
+    "auto_reply": ("autoreply.received", msgid("automatic answer from %(author)s: %(subject)s")),
+    "bounce": ("report.received", msgid("bounce report from %(author)s: %(subject)s")),
+    "delay": ("report.received", msgid("report of a delay from %(author)s: %(subject)s")),
+    "success": ("report.received", msgid("success report from %(author)s: %(subject)s")),
+}
+_RECEIVED_OTHER = ("reply.received", msgid("mail from %(author)s: %(subject)s"))
+
+# Events that say all there is to say by their data. Those of attempts are told by the attempts themselves.
+_SENTENCES: dict[str, str] = {
+    "document.received": msgid("the billing system handed the document over"),
+    "document.updated": msgid("the billing system changed the document (revision %(revision)s)"),
+    "message.held": msgid("put on hold: %(why)s"),
+    "message.released": msgid("released by %(why)s"),
+    "message.canceled": msgid("cancelled by %(why)s"),
+    "message.rendered": msgid("rendered"),
+    "message.queued": msgid("queued again by %(why)s"),
+    "recipient.accepted": msgid("%(recipient)s: accepted by %(host)s (%(words)s)"),
+    "recipient.delivered": msgid("%(recipient)s: a report says it is in the mailbox (%(words)s)"),
+    "recipient.deferred": msgid("%(recipient)s: not taken yet (%(words)s)"),
+    "recipient.bounced": msgid("%(recipient)s: bounced, %(reason)s (%(words)s)"),
+    "recipient.suppressed": msgid("%(recipient)s: not mailed, the address failed on %(since)s (%(words)s)"),
+    "recipient.expired": msgid("%(recipient)s: given up after too long a time (%(words)s)"),
+    "recipient.canceled": msgid("%(recipient)s: cancelled by %(why)s"),
+    "report.ignored": msgid("%(recipient)s: a report that changes nothing (%(words)s)"),
+    "thread.opened": msgid("the thread was opened: %(chip)s"),
+    "thread.closed": msgid("the thread was closed by %(by)s"),
+}
+_SAID_ELSEWHERE = frozenset({"attempt", "reply.received", "autoreply.received", "report.received", "message.accepted"})
+
+_ACCEPTED = msgid("accepted from %(credential)s, recipients: %(recipients)s, %(size)s bytes")
+_ANSWERED = msgid("accepted from %(credential)s, recipients: %(recipients)s, %(size)s bytes; answered: %(reply)s")
+_ATTEMPT = msgid("%(recipient)s: attempt %(attempt)s, %(host)s, %(tls)s, %(milliseconds)s ms, %(stage)s: %(words)s")
+_UNCLEAR = msgid(
+    "%(recipient)s: attempt %(attempt)s, %(host)s, %(tls)s, %(milliseconds)s ms: no answer to the final dot, "
+    "it may have arrived (%(words)s)"
+)
+NOBODY, CLEAR, NOTHING = msgid("no server"), msgid("no TLS"), msgid("no words")
+
+
+def timeline(thread: ThreadView) -> tuple[Line, ...]:
+    """Everything that happened in a thread, oldest first."""
+    lines: list[Line] = []
+    for made in thread.messages:
+        lines += _of_message(thread, made)
+    for event in thread.events:
+        lines += _of_event(event)
+    return tuple(sorted(lines, key=lambda line: line.at))  # stable: what came first of the same moment stays first
+
+
+def _of_message(thread: ThreadView, made: MessageView) -> Iterator[Line]:
+    message = made.message
+    if message.direction == "in":
+        what, template = _RECEIVED.get(message.kind, _RECEIVED_OTHER)
+        values = {"author": message.author, "subject": message.subject}
+        yield Line(message.created_at, what, template, values, message.id)
+        return
+    event = next((e for e in thread.events if e.type == "message.accepted" and e.message_id == message.id), None)
+    data = event.data if event else {}
+    credential = str(data.get("credential") or message.credential_id)
+    values = {
+        "credential": thread.credentials.get(credential, credential) or "?",
+        "recipients": str(len(made.deliveries)),
+        "size": str(data.get("size") or message.size),
+        "reply": str(data.get("reply", "")),
+    }
+    template = _ANSWERED if values["reply"] else _ACCEPTED
+    yield Line(message.created_at, "message.accepted", template, values, message.id)
+    for delivery in made.deliveries:
+        for attempt in delivery.attempts:
+            yield _of_attempt(delivery, attempt)
+
+
+def _of_attempt(delivery: DeliveryView, attempt: AttemptView) -> Line:
+    values = {
+        "recipient": delivery.recipient,
+        "attempt": str(attempt.number),
+        "host": attempt.host or NOBODY,
+        "tls": attempt.tls or CLEAR,
+        "milliseconds": str(attempt.milliseconds),
+        "stage": attempt.stage or "-",
+        "words": attempt.words or NOTHING,
+    }
+    template = _UNCLEAR if attempt.unclear else _ATTEMPT
+    return Line(attempt.at, "attempt", template, values, delivery.message_id, delivery.number)
+
+
+class _Known(dict[str, str]):
+    """The facts of an event; one that its writer left out is shown as "?" rather than failing a page."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def _of_event(event: Event) -> Iterator[Line]:
+    if event.type in _SAID_ELSEWHERE:
+        return
+    values = _Known({key: str(value) for key, value in event.data.items()})
+    values["words"] = values.get("words") or NOTHING
+    values["host"] = values.get("host") or NOBODY
+    template = _SENTENCES.get(event.type, event.type.replace("%", "%%"))
+    yield Line(event.at, event.type, template, values, event.message_id, event.number)
+
+
+# -- the answer to "did they get it?"
+
+_ANSWERS = {
+    views.ACCEPTED: "%(recipient)s: accepted by %(host)s at %(at)s (%(words)s)",
+    views.DELIVERED: "%(recipient)s: in the mailbox, reported at %(at)s (%(words)s); accepted by %(host)s",
+    views.BOUNCED: "%(recipient)s: bounced at %(at)s, %(reason)s (%(words)s)",
+    views.EXPIRED: "%(recipient)s: given up at %(at)s, last answer: %(words)s",
+    views.SUPPRESSED: "%(recipient)s: not mailed at %(at)s, the address failed on %(since)s (%(words)s)",
+    views.CANCELLED: "%(recipient)s: cancelled at %(at)s",
+    views.HELD: "%(recipient)s: on hold, %(hold)s",
+    views.SCHEDULED: "%(recipient)s: not tried yet, first attempt at %(next)s",
+    views.SENDING: "%(recipient)s: being sent now, attempt %(attempts)s",
+    views.WAITING: "%(recipient)s: waiting, next attempt at %(next)s, last answer: %(words)s",
+}
+
+
+def answer(delivery: DeliveryView, tell: Callable[[datetime | None], str]) -> str:
+    """One English sentence on how far a recipient's copy came; `tell` writes times."""
+    accepted = delivery.progress in (views.ACCEPTED, views.DELIVERED)
+    words = delivery.accepted_words if delivery.progress == views.ACCEPTED else delivery.words
+    tried = len(delivery.attempts) + (delivery.progress == views.SENDING)
+    sentence = _ANSWERS[delivery.progress] % {
+        "recipient": delivery.recipient,
+        "host": (delivery.accepted_by if accepted else delivery.host) or NOBODY,
+        "at": tell(delivery.accepted_at if delivery.progress == views.ACCEPTED else delivery.at),
+        "next": tell(delivery.next_at),
+        "words": words or NOTHING,
+        "reason": delivery.reason,
+        "since": delivery.suppressed_since or "?",
+        "hold": delivery.hold,
+        "attempts": str(tried),
+    }
+    if delivery.progress == views.BOUNCED and delivery.accepted_at:
+        sentence += f"; {delivery.accepted_by or NOBODY} had accepted it at {tell(delivery.accepted_at)}"
+    return sentence

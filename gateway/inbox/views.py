@@ -1,0 +1,155 @@
+"""What the inbox shows, as frozen values: a line of the list, a thread, its mail, its deliveries.
+
+Made by `inbox.reading` from the tables; spent by the pages, the CLI and (later) the HTTP API, which show them as HTML,
+text or JSON and compute nothing themselves. Times are aware UTC; amounts are decimal text; unknown text is "".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gateway.mail.status import Action, DeliveryStatus
+from gateway.store.events import Event
+from gateway.store.messages import Message
+from gateway.store.threads import Thread
+
+# How far a delivery has come, in the words of the inbox: finer than the state of its row.
+HELD, SCHEDULED, SENDING, WAITING = "held", "scheduled", "sending", "waiting"
+ACCEPTED, DELIVERED = "accepted", "delivered"  # by the server; in the mailbox, because a success report said so (S17)
+BOUNCED, EXPIRED, SUPPRESSED, CANCELLED = "bounced", "expired", "suppressed", "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFacts:
+    """What a thread's document is, beside its mail."""
+
+    type: str
+    id: str
+    number: str
+    status: str
+    currency: str
+    customer: str
+    total: str
+    balance: str
+    issue_date: str
+    due_date: str
+    has_pdf: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One try at one recipient: when it ended, who answered, in its own words."""
+
+    number: int  # 1, 2, ... of the delivery
+    at: datetime
+    milliseconds: int
+    action: str
+    code: int
+    status: str
+    text: str
+    host: str
+    tls: str
+    stage: str
+    unclear: bool
+
+    @property
+    def words(self) -> str:
+        """The remote's answer on one line."""
+        return words(self.code, self.status, self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryView:
+    """One recipient of a mail that left, and how far it came."""
+
+    message_id: str
+    number: int
+    recipient: str
+    progress: str  # one of the words above
+    reason: str
+    words: str  # the remote's last answer on one line
+    host: str
+    hold: str
+    next_at: datetime | None  # when it will be tried; None when nobody will
+    at: datetime | None  # when it came to this; None while it waits
+    accepted_at: datetime | None
+    accepted_by: str
+    accepted_words: str
+    suppressed_since: str
+    report_id: str  # the mail that reported the failure or the success
+    attempts: tuple[AttemptView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that came with a mail; `number` counts from 1 within the mail."""
+
+    number: int
+    filename: str
+    content_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """One mail of a thread. `about` are the deliveries that a report is about."""
+
+    message: Message
+    deliveries: tuple[DeliveryView, ...]
+    about: tuple[DeliveryView, ...]
+    attachments: tuple[Attachment, ...]
+    quoted: str
+
+    @property
+    def detail(self) -> Mapping[str, Any]:
+        return self.message.detail
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadView:
+    """A thread as a page shows it: its document, its mail in order, and what happened."""
+
+    thread: Thread
+    document: DocumentFacts | None
+    messages: tuple[MessageView, ...]
+    events: tuple[Event, ...]
+    credentials: Mapping[str, str]  # id -> username, of those that handed its mail over
+
+    def subject(self) -> str:
+        """What the thread is called: the subject of its first mail that has one, else its own."""
+        subjects = (made.message.subject for made in self.messages if made.message.subject)
+        return next(subjects, self.thread.subject)
+
+    def customer(self) -> str:
+        """Whom the thread is with."""
+        return self.thread.customer or (self.document.customer if self.document else "")
+
+
+@dataclass(frozen=True, slots=True)
+class ListLine:
+    """One thread in the list: who, what, how much, why it is here, and the last words of it."""
+
+    thread: Thread
+    document: DocumentFacts | None
+    last_kind: str
+    last_author: str
+    last_recipients: str
+    last_subject: str
+    last_words: str
+    progress: Mapping[str, int]  # state of a delivery -> how many recipients
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One page of a view. `cursor` asks for the next one; "" when this is the last."""
+
+    view: str
+    lines: tuple[ListLine, ...]
+    cursor: str
+    counts: Mapping[str, int]  # view -> open threads in it, for the views that ask for a person
+
+
+def words(code: int, status: str, text: str) -> str:
+    """A remote's answer on one line, `550 5.1.1 no such user`."""
+    return DeliveryStatus(Action.FAILED, status, code, text).words

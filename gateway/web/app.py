@@ -1,0 +1,94 @@
+"""The pages as one ASGI app: `make_app` puts the routes together, with what happens when there is no page.
+
+Made by `serve`, which runs it, and by tests. It is given what it needs (a database, a clock, its public URL) and knows
+no configuration. The HTTP API will be a further router over the same functions.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from urllib.parse import urlencode
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from gateway.store.database import Database, StoreUnavailable
+from gateway.web import auth, files, inbox
+from gateway.web.pages import STATIC_TYPES, environment, error_page, static_file
+from gateway.web.safety import Wall
+from gateway.web.site import SignIn, Site, origins_of
+from gateway.web.translation import LANGUAGES
+
+log = structlog.get_logger()
+
+
+def make_app(
+    database: Database,
+    *,
+    clock: Callable[[], datetime],
+    public_url: str,
+    operator_language: str = "ro",
+) -> FastAPI:
+    """The pages at `public_url`. `clock` gives aware UTC; `operator_language` is that of the login page.
+
+    Raises ValueError for a public URL that is neither https nor loopback.
+    """
+    secure, origins = origins_of(public_url)
+    app = FastAPI(title="A/R inbox", openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.site = Site(database, clock, secure, origins, operator_language)
+    for router in (auth.router, inbox.router, files.router):
+        app.include_router(router)
+    app.add_api_route("/health", health, methods=["GET"])
+    app.add_api_route("/static/{name}", static, methods=["GET"])
+    app.add_exception_handler(SignIn, _sign_in)
+    app.add_exception_handler(HTTPException, _no_page)
+    app.add_exception_handler(RequestValidationError, _no_sense)
+    app.add_exception_handler(StoreUnavailable, _unavailable)
+    app.add_middleware(Wall, secure=secure)
+    for language in LANGUAGES:
+        environment(language)  # a broken catalogue stops the start, not a page
+    return app
+
+
+async def health() -> Response:
+    """Whether the pages are served; for load balancers, without a login."""
+    return JSONResponse({"status": "ok"})
+
+
+async def static(name: str) -> Response:
+    """A file that pages load; its URL changes with its content."""
+    try:
+        content = static_file(name)
+    except KeyError:
+        raise HTTPException(404) from None
+    return Response(
+        content, media_type=STATIC_TYPES[name], headers={"cache-control": "public, max-age=31536000, immutable"}
+    )
+
+
+async def _sign_in(request: Request, error: Exception) -> Response:
+    assert isinstance(error, SignIn)
+    if error.wanted in ("/inbox", "/"):
+        return RedirectResponse("/login", 303)
+    return RedirectResponse(f"/login?{urlencode({'next': error.wanted})}", 303)
+
+
+async def _no_page(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    page = error_page(request, error.status_code, error.detail if error.status_code == 403 else "")
+    for name, value in (error.headers or {}).items():
+        page.headers[name] = value
+    return page
+
+
+async def _no_sense(request: Request, error: Exception) -> Response:
+    return error_page(request, 400)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    log.error("web.store_unavailable", path=request.url.path[:200])
+    page = error_page(request, 503)
+    page.headers["retry-after"] = "5"
+    return page

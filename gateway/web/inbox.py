@@ -1,0 +1,89 @@
+"""The inbox's pages: the list of threads, a thread, closing and reopening it.
+
+Each route reads one view of `gateway.inbox` within the visitor's tenant and renders it. A thread that is not the
+tenant's is not found.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import RedirectResponse, Response
+
+from gateway.inbox.reading import VIEWS, close, count_views, list_page, look_at, read_thread, reopen
+from gateway.inbox.timeline import timeline
+from gateway.store.database import Database, Transaction
+from gateway.store.threads import Thread, get_thread
+from gateway.web.pages import render
+from gateway.web.site import Visit, need_change, need_visit, site_of
+
+router = APIRouter()
+PAGE = 50  # threads on a page
+
+Looking = Annotated[Visit, Depends(need_visit)]
+Form = Annotated[dict[str, str], Depends(need_change)]
+
+
+@router.get("/")
+async def start() -> Response:
+    """The inbox is the first page."""
+    return RedirectResponse("/inbox", 303)
+
+
+@router.get("/inbox")
+async def show_list(
+    request: Request, visit: Looking, view: str = "todo", cursor: str = "", closed: str = ""
+) -> Response:
+    """A view's threads, the latest first. `closed` names a thread that was just closed, to offer it back."""
+    database, tenant_id = site_of(request).database, visit.tenant.id
+    page = await database.read(list_page, tenant_id, view=view, cursor=cursor, limit=PAGE)
+    done = await database.read(_closed, tenant_id, closed) if closed else None
+    return render(request, "list.html", page=page, done=done, first=not cursor)
+
+
+def _closed(tx: Transaction, tenant_id: str, thread_id: str) -> Thread | None:
+    found = get_thread(tx, tenant_id, thread_id)
+    return found if found and found.state == "closed" else None
+
+
+@router.get("/inbox/{thread_id}")
+async def show_thread(request: Request, visit: Looking, thread_id: str, view: str = "") -> Response:
+    """A thread with all that belongs to it; what was new in it has now been seen."""
+    database, tenant_id = site_of(request).database, visit.tenant.id
+    found = await database.read(read_thread, tenant_id, thread_id)
+    if found is None:
+        raise HTTPException(404)
+    if found.thread.unread and visit.may_change:
+        await database.write(look_at, tenant_id, thread_id)
+    counts = await database.read(count_views, tenant_id)
+    back = view if view in VIEWS else "todo"
+    return render(request, "thread.html", found=found, lines=timeline(found), back=back, counts=counts)
+
+
+@router.post("/inbox/{thread_id}/close")
+async def close_it(request: Request, visit: Looking, form: Form, thread_id: str) -> Response:
+    """A person is done with the thread."""
+    site = site_of(request)
+    await _need_thread(site.database, visit.tenant.id, thread_id)
+    by = visit.session.user.email
+    await site.database.write(close, site.clock(), visit.tenant.id, thread_id, by)
+    return RedirectResponse(f"/inbox?view={_view(form)}&closed={thread_id}", 303)
+
+
+@router.post("/inbox/{thread_id}/reopen")
+async def reopen_it(request: Request, visit: Looking, form: Form, thread_id: str) -> Response:
+    """A person wants the thread back on the list."""
+    site = site_of(request)
+    await _need_thread(site.database, visit.tenant.id, thread_id)
+    by = visit.session.user.email
+    await site.database.write(reopen, site.clock(), visit.tenant.id, thread_id, by)
+    return RedirectResponse(f"/inbox/{thread_id}?view={_view(form)}", 303)
+
+
+async def _need_thread(database: Database, tenant_id: str, thread_id: str) -> None:
+    if await database.read(get_thread, tenant_id, thread_id) is None:
+        raise HTTPException(404)
+
+
+def _view(form: dict[str, str]) -> str:
+    view = form.get("view", "")
+    return view if view in VIEWS else "todo"

@@ -1,0 +1,120 @@
+"""Templates to pages: one Jinja environment per language, everything escaped, and the page of an error.
+
+Called by the routes with a template's name and what it shows. Templates get the reader's formats and the words of
+`web.words`; they compute nothing. A name that a template misspells is an error, not an empty place.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from gateway.inbox import views
+from gateway.web import words
+from gateway.web.site import LANGUAGE_COOKIE, Visit, form_token, own_path, site_of
+from gateway.web.translation import LANGUAGES, NAMES, Reader, translation, zone
+
+STATIC_TYPES = {"style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+
+
+@cache
+def static_file(name: str) -> bytes:
+    """A file that pages load. Raises KeyError for a name that is none of ours."""
+    if name not in STATIC_TYPES:
+        raise KeyError(name)
+    return (files("gateway.web") / "static" / name).read_bytes()
+
+
+@cache
+def static_url(name: str) -> str:
+    """Its URL; it changes with the content, so browsers may keep it for ever."""
+    return f"/static/{name}?v={hashlib.sha256(static_file(name)).hexdigest()[:12]}"
+
+
+@cache
+def environment(language: str) -> Environment:
+    """The templates in one language."""
+    made = Environment(
+        loader=PackageLoader("gateway", "templates/inbox"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
+    found = translation(language)
+    made.install_gettext_callables(found.gettext, found.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    made.globals.update(static_url=static_url, words=words, views=views, languages=LANGUAGES, language_names=NAMES)
+    made.filters["segment"] = lambda text: quote(text, safe="")
+    made.filters["say"] = found.gettext
+    made.filters["tell"] = lambda line: found.gettext(line.template) % _said(line.values, found.gettext)
+    return made
+
+
+def _said(values: Any, gettext: Any) -> Any:
+    """The facts of a timeline's line; ours among them ("no TLS", a chip's name) in the reader's language."""
+    told = type(values)(values)
+    for key, value in values.items():
+        if key in ("reason", "chip"):
+            told[key] = gettext(words.chip(value)[0])
+        elif key in ("host", "tls", "words"):
+            told[key] = gettext(value)
+    return told
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How a page looks to whoever asked: their language, zone, and the moment."""
+
+    reader: Reader
+    now: datetime
+
+
+def render(request: Request, name: str, code: int = 200, **shown: Any) -> HTMLResponse:
+    """A page. Sets the cookie of the form's token when the visitor has none yet."""
+    site = site_of(request)
+    visit: Visit | None = getattr(request.state, "visit", None)
+    reader = visit.reader if visit else Reader(visitor_language(request), zone("UTC"))
+    token, fresh = form_token(request)
+    here = quote(request.url.path, safe="/") + (f"?{request.url.query}" if request.url.query else "")
+    html = environment(reader.language).get_template(name).render(
+        visit=visit,
+        reader=reader,
+        now=site.clock(),
+        csrf=token,
+        here=own_path(here) if request.method == "GET" else "/inbox",
+        **shown,
+    )  # fmt: skip
+    response = HTMLResponse(html, code)
+    if fresh:
+        set_cookie(request, response, site.form_cookie, token)
+    return response
+
+
+def visitor_language(request: Request) -> str:
+    """The language for somebody who is not logged in: what they chose last, else the operator's."""
+    chosen = request.cookies.get(LANGUAGE_COOKIE, "")
+    return chosen if chosen in LANGUAGES else site_of(request).operator_language
+
+
+def set_cookie(request: Request, response: Response, name: str, value: str, seconds: int | None = None) -> None:
+    """Give the browser a cookie that only we read."""
+    secure = site_of(request).secure
+    response.set_cookie(name, value, max_age=seconds, path="/", secure=secure, httponly=True, samesite="lax")
+
+
+def drop_cookie(request: Request, response: Response, name: str) -> None:
+    """Take a cookie back."""
+    response.delete_cookie(name, path="/", secure=site_of(request).secure, httponly=True, samesite="lax")
+
+
+def error_page(request: Request, status: int, why: str = "") -> HTMLResponse:
+    """The page of an error: what it means and what to do, never what went wrong inside."""
+    return render(request, "error.html", status, status=status, why=why)

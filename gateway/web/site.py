@@ -1,0 +1,189 @@
+"""What every page needs of the house, and who is looking: the site, the visit, and the checks at the door.
+
+Used by every route. A visit is found by the cookie's session and carries its tenant: routes pass that tenant's id to
+every read, so what is another tenant's does not exist. A change needs the visit's token, our own origin and (but for
+logging out and the language) a role that may change things.
+"""
+
+import asyncio
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from fastapi import Depends, HTTPException, Request
+
+from gateway.store.database import Database, Transaction
+from gateway.store.tenants import Tenant, get_tenant
+from gateway.store.users import Session, find_session
+from gateway.web.login_limits import LoginLimits
+from gateway.web.translation import LANGUAGES, Reader, zone
+
+FORM_LIMIT = 64 * 1024  # bytes
+FORM_TIME = 15.0  # seconds for a form's body to arrive
+LANGUAGE_COOKIE = "gw_language"
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_PATH = re.compile(r"/(?![/\\])[\x21-\x7e]{0,2000}\Z")
+
+
+class SignIn(Exception):
+    """Nobody is logged in: the page wanted is shown after the login."""
+
+    def __init__(self, wanted: str) -> None:
+        self.wanted = wanted
+        super().__init__(wanted)
+
+
+@dataclass(frozen=True)
+class Site:
+    """The pages' share of the house. `origins` are the ones that may send forms."""
+
+    database: Database
+    clock: Callable[[], datetime]
+    secure: bool
+    origins: frozenset[str]
+    operator_language: str
+    limits: LoginLimits = field(default_factory=LoginLimits)
+    verifying: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # argon2 at a time: memory, CPU
+
+    @property
+    def session_cookie(self) -> str:
+        return "__Host-gw_session" if self.secure else "gw_session"
+
+    @property
+    def form_cookie(self) -> str:
+        """Holds the token of forms that are sent before a login."""
+        return "__Host-gw_form" if self.secure else "gw_form"
+
+
+def origins_of(public_url: str) -> tuple[bool, frozenset[str]]:
+    """(https?, the origins of the pages) at `public_url`.
+
+    Raises ValueError for plain http anywhere but on loopback: a session's cookie would travel in the clear.
+    """
+    parts = urlsplit(public_url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    if parts.scheme == "https" and host:
+        port = f":{parts.port}" if parts.port and parts.port != 443 else ""
+        return True, frozenset({f"https://{host}{port}"})
+    if parts.scheme == "http" and (host in _LOOPBACK or (host or "").startswith("127.")):
+        port = f":{parts.port}" if parts.port and parts.port != 80 else ""
+        return False, frozenset(f"http://{name}{port}" for name in {*_LOOPBACK, host})
+    raise ValueError(f"the public URL {public_url!r} must be https://…, or http:// on 127.0.0.1 or localhost")
+
+
+def site_of(request: Request) -> Site:
+    """The site that a request is for."""
+    site: Site = request.app.state.site
+    return site
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Somebody who is logged in, looking at a page."""
+
+    session: Session
+    tenant: Tenant
+    reader: Reader
+
+    @property
+    def may_change(self) -> bool:
+        return self.session.user.role != "auditor"
+
+
+def _find_visit(tx: Transaction, now: datetime, cookie: str) -> Visit | None:
+    session = find_session(tx, now, cookie)
+    tenant = get_tenant(tx, session.user.tenant_id) if session else None
+    if session is None or tenant is None:
+        return None
+    language = session.user.language or tenant.language
+    return Visit(session, tenant, Reader(language if language in LANGUAGES else "ro", zone(tenant.timezone)))
+
+
+async def find_visit(request: Request) -> Visit | None:
+    """Who is logged in, by the cookie; None when nobody is."""
+    site = site_of(request)
+    known: Visit | None = getattr(request.state, "visit", None)
+    cookie = request.cookies.get(site.session_cookie, "")
+    if known or not cookie or len(cookie) > 200:
+        return known
+    visit = await site.database.read(_find_visit, site.clock(), cookie)
+    request.state.visit = visit
+    return visit
+
+
+async def need_visit(request: Request) -> Visit:
+    """Who is logged in. Raises SignIn when nobody is."""
+    visit = await find_visit(request)
+    if visit is None:
+        wanted = quote(request.url.path, safe="/") + (f"?{request.url.query}" if request.url.query else "")
+        raise SignIn(wanted if request.method == "GET" else "/inbox")
+    return visit
+
+
+async def need_form(request: Request) -> dict[str, str]:
+    """The form that a request sends. Raises HTTPException 403, 408, 413 or 415.
+
+    The form must come from our own pages (Origin) and carry the token: of the session, or before a login of a cookie.
+    """
+    check_origin(request)
+    form = await read_form(request)
+    visit = await find_visit(request)
+    expected = visit.session.csrf if visit else request.cookies.get(site_of(request).form_cookie, "")
+    if not expected or not hmac.compare_digest(expected.encode(), form.get("csrf", "").encode()):
+        raise HTTPException(403, "form")
+    return form
+
+
+async def need_change(request: Request, visit: Annotated[Visit, Depends(need_visit)]) -> dict[str, str]:
+    """The form of a change that this visitor may make. Raises SignIn, or HTTPException as `need_form` and 403."""
+    form = await need_form(request)
+    if not visit.may_change:
+        raise HTTPException(403, "role")
+    return form
+
+
+def check_origin(request: Request) -> None:
+    """Raise HTTPException 403 unless the request was sent by one of our own pages (security rule 10)."""
+    sent_by = request.headers.get("origin") or request.headers.get("referer", "")
+    parts = urlsplit(sent_by)
+    if f"{parts.scheme}://{parts.netloc}" not in site_of(request).origins:
+        raise HTTPException(403, "origin")
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a form, the last of a name; at most FORM_LIMIT bytes within FORM_TIME."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise HTTPException(415)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(FORM_TIME):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > FORM_LIMIT:
+                    raise HTTPException(413)
+    except TimeoutError:
+        raise HTTPException(408) from None
+    try:
+        fields = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50)
+    except ValueError:
+        raise HTTPException(400) from None
+    return dict(fields)
+
+
+def form_token(request: Request) -> tuple[str, bool]:
+    """(the token that this page's forms must carry, whether it has to be given to the browser as a cookie)."""
+    visit: Visit | None = getattr(request.state, "visit", None)
+    if visit:
+        return visit.session.csrf, False
+    found = request.cookies.get(site_of(request).form_cookie, "")
+    return (found, False) if re.fullmatch(r"[\w-]{20,64}", found) else (secrets.token_urlsafe(24), True)
+
+
+def own_path(path: str) -> str:
+    """`path` when it is one of ours, else the inbox: a redirect never leaves the site."""
+    return path if _PATH.match(path) else "/inbox"
