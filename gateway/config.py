@@ -186,7 +186,7 @@ _FORMS = (
     ("delivery.relay", r"(?:\S+:[0-9]{1,5})?", 'is not "host:port"'),
     ("delivery.relay_tls", "off|opportunistic|required", "is not one of off, opportunistic, required"),
     ("delivery.helo", rf"(?:{_HOST})?", _A_HOST),
-    ("web.public_url", r"https://[^/].*|http://(?:localhost|127\.|\[::1\]).*",
+    ("web.public_url", r"https://[^/\s]+(?:/\S*)?|http://(?:localhost|127(?:\.[0-9]+){3}|\[::1\])(?::[0-9]+)?/?",
      "must be https://… (http:// only on localhost or 127.0.0.1)"),
 )  # fmt: skip
 

@@ -103,6 +103,7 @@ class MessageView:
 
     @property
     def detail(self) -> Mapping[str, Any]:
+        """What else is kept of it: attachments, evidence, who handed it over."""
         return self.message.detail
 
 

@@ -62,10 +62,18 @@ class Rendered:
     logo: Attachment | None = None
 
 
-def render_mail(key: str, document: Document, brand: Brand, today: date, attach_pdf: bool | None = None) -> Rendered:
+def render_mail(
+    key: str,
+    document: Document,
+    brand: Brand,
+    today: date,
+    attach_pdf: bool | None = None,
+    personal: str = "",
+) -> Rendered:
     """The mail of template `key` about an invoice; `today` is the tenant's day.
 
-    `attach_pdf` overrides the template's default. A file of the document with the role `pdf` stands in for ours.
+    `attach_pdf` overrides the template's default. `personal` is what somebody wrote beside the document: it stands
+    under the greeting. A file of the document with the role `pdf` stands in for ours.
     Raises `Refused` 554 5.6.0 for a draft, and for a type of document that is not rendered yet.
     """
     sendable(document)
@@ -76,7 +84,7 @@ def render_mail(key: str, document: Document, brand: Brand, today: date, attach_
     sheet = make_sheet(document, brand, words)
     link = getattr(document.links, template.link, "") if document.links and template.link else ""
     logo = Attachment(_LOGO_ID, brand.logo_type, brand.logo) if brand.logo and brand.logo_type else None
-    shown = _view(texts, sheet, brand, words, link, with_pdf)
+    shown = _view(texts, sheet, brand, words, link, with_pdf) | {"personal": _paragraphs(personal)}
     html = page("email/mail.html").render(shown | {"logo": _LOGO_ID if logo else ""})
     if len(html.encode()) > MAX_HTML:
         html = page("email/mail.html").render(shown | {"logo": "", "rows": (), "notes": ()})
@@ -137,6 +145,13 @@ def _view(
     }
 
 
+def _paragraphs(text: str) -> tuple[tuple[str, ...], ...]:
+    """What a person wrote, as paragraphs of lines; at most 10,000 characters."""
+    clean = text.replace("\r\n", "\n").replace("\r", "\n")[:10_000]
+    blocks = (block.strip("\n") for block in re.split(r"\n[ \t]*\n", clean))
+    return tuple(tuple(scrub(line).rstrip() for line in block.split("\n")) for block in blocks if block.strip())
+
+
 def _heading(title: str, number: str) -> tuple[str, str]:
     """The title and the number at its end, which is kept on one line when it is short."""
     if len(number) <= 24 and title.endswith(f" {number}"):
@@ -176,6 +191,7 @@ def _text(shown: dict[str, Any], words: Language) -> str:
         "items": _items(shown["rows"], shown["more"], [*shown["totals"], sheet.grand]),
         "payment": _columns(sheet.payment),
         "notes": [_wrap(note) for note in shown["notes"]],
+        "personal": ["\n".join(_wrap(line) for line in lines) for lines in shown["personal"]],
         "imprint": "\n".join(_wrap(line) for line in shown["imprint"]),
     }
     wrapped = {name: _wrap(getattr(texts, name)) for name in ("greeting", "lead", "footer")}

@@ -7,8 +7,9 @@ A function that raises is rolled back alone; a commit that fails fails them all,
 """
 
 import asyncio
+import os
 import queue
-import secrets
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,17 +32,46 @@ T = TypeVar("T")
 BATCH = 128  # doors in one commit: beyond it a single slow door would delay too many answers
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # in the order of their bytes, so that ids sort by time
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class StoreUnavailable(Exception):
     """The database did not commit. A fault of ours: doorsteps answer 451."""
 
 
+class _Randomness:
+    """Random bytes of the system, fetched by the page: a call for every id would cost a switch of threads each."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._page, self._at = b"", 0
+
+    def take(self, count: int) -> bytes:
+        with self._lock:
+            if self._at + count > len(self._page):
+                self._page, self._at = os.urandom(4096), 0
+            self._at += count
+            return self._page[self._at - count : self._at]
+
+
+_RANDOMNESS = _Randomness()
+
+
+def random_bytes(count: int) -> bytes:
+    """Unguessable bytes, at most 64, for ids and tokens of rows. (Keys and passwords come from `secrets`.)"""
+    return _RANDOMNESS.take(count)
+
+
 def new_id() -> str:
     """A fresh id: 20 characters, 50 bits of time in microseconds/8 (until 2255) and 50 random bits; sorts by time."""
-    value = ((time.time_ns() // 8_000) << 50) | secrets.randbits(50)
+    value = ((time.time_ns() // 8_000) << 50) | (int.from_bytes(random_bytes(7), "big") >> 6)
     pairs = _PAIRS
     return "".join([pairs[(value >> shift) & 1023] for shift in range(90, -1, -10)])
+
+
+def storable(text: str) -> str:
+    """Text that both databases can keep: NUL and lone surrogates, which any mail may hold, become U+FFFD."""
+    return text if text.isascii() and "\0" not in text else _UNSTORABLE.sub("\ufffd", text)
 
 
 def to_ms(at: datetime) -> int:
@@ -59,13 +89,19 @@ def need_time(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
+_DIALECTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
 class Prepared:
     """A Core statement for the hot path: compiled once per dialect, then run by the driver itself.
 
-    Parameters are given by name; names that a call leaves out are an error of ours, found by its test.
+    Parameters are given by name; names that a call leaves out are an error of ours, found by its test. A statement
+    that differs by dialect (an upsert) is a function of that dialect's `insert`.
     """
 
-    def __init__(self, statement: Executable, columns: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, statement: Executable | Callable[[Any], Executable], columns: Sequence[str] | None = None
+    ) -> None:
         self.statement = statement
         self.columns = columns
         self._compiled: dict[str, tuple[str, tuple[str, ...] | None]] = {}
@@ -75,9 +111,10 @@ class Prepared:
         name = connection.dialect.name
         found = self._compiled.get(name)
         if found is None:
+            statement = self.statement if isinstance(self.statement, Executable) else self.statement(_DIALECTS[name])
             compiled = cast(
                 SQLCompiler,
-                self.statement.compile(dialect=connection.dialect, column_keys=self.columns),  # type: ignore[attr-defined]
+                statement.compile(dialect=connection.dialect, column_keys=self.columns),  # type: ignore[attr-defined]
             )
             positions = compiled.positiontup
             found = self._compiled[name] = (str(compiled), tuple(positions) if positions is not None else None)
@@ -123,7 +160,7 @@ class Transaction:
 
     def upsert(self, table: Table) -> Any:
         """An INSERT that offers `on_conflict_do_update` and `on_conflict_do_nothing`."""
-        return (sqlite if self.connection.dialect.name == "sqlite" else postgresql).insert(table)
+        return _DIALECTS[self.connection.dialect.name](table)
 
     @property
     def skips_locked(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from gateway.store.database import Prepared, Transaction, need_time, new_id
+from gateway.store.database import Prepared, Transaction, need_time, new_id, storable
 from gateway.store.schema import event
 
 TYPES = frozenset(
@@ -21,7 +21,7 @@ TYPES = frozenset(
     message.accepted message.held message.canceled message.rendered message.queued message.released
     attempt
     recipient.accepted recipient.delivered recipient.deferred recipient.bounced recipient.suppressed
-    recipient.expired recipient.canceled
+    recipient.expired
     reply.received autoreply.received report.received report.ignored
     thread.opened thread.closed
     """.split()
@@ -66,7 +66,7 @@ def add_event(
             "thread_id": thread_id,
             "message_id": message_id,
             "number": number,
-            "data": json.dumps(data, ensure_ascii=False, separators=(",", ":")) if data else "",
+            "data": storable(json.dumps(data, ensure_ascii=False, separators=(",", ":"))) if data else "",
         },
     )
 

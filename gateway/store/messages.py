@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import insert, or_, select, update
 
-from gateway.store.database import Prepared, Transaction, need_time
+from gateway.store.database import Prepared, Transaction, need_time, storable
 from gateway.store.schema import content, message
 
 SMTPUTF8 = 1
@@ -63,13 +63,13 @@ def add_message(tx: Transaction, made: Message, raw: bytes = b"") -> None:
             "thread_id": made.thread_id,
             "direction": made.direction,
             "kind": made.kind,
-            "rfc_message_id": made.rfc_message_id[:998],
-            "submitted_message_id": made.submitted_message_id[:998],
-            "author": made.author[:998],
-            "recipients": made.recipients[:2000],
-            "subject": made.subject[:998],
-            "body_text": made.body_text[:BODY_TEXT_LIMIT],
-            "detail": json.dumps(made.detail, ensure_ascii=False) if made.detail else "",
+            "rfc_message_id": storable(made.rfc_message_id[:998]),
+            "submitted_message_id": storable(made.submitted_message_id[:998]),
+            "author": storable(made.author[:998]),
+            "recipients": storable(made.recipients[:2000]),
+            "subject": storable(made.subject[:998]),
+            "body_text": storable(made.body_text[:BODY_TEXT_LIMIT]),
+            "detail": storable(json.dumps(made.detail, ensure_ascii=False)) if made.detail else "",
             "content_state": made.content_state,
             "size": made.size or len(raw),
             "flags": made.flags,
@@ -125,6 +125,7 @@ def find_by_message_id(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> l
     """The tenant's messages with one of these Message-IDs, ours or the billing system's."""
     if not ids:
         return []
+    ids = [storable(one) for one in ids]
     named = or_(message.c.rfc_message_id.in_(ids), message.c.submitted_message_id.in_(ids))
     rows = tx.all(select(*_COLUMNS).where(message.c.tenant_id == tenant_id, named).order_by(message.c.message_id))
     return [_message(row) for row in rows]

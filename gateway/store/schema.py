@@ -305,8 +305,6 @@ tenant_queue = Table(
     _key(),
     _at("due_at"),  # no later than the earliest next_attempt_at of the tenant; NULL: nothing is queued
     Column("served_at", BigInteger, nullable=False, server_default="0"),  # served longest ago: its turn is next
-    _text("leased_by"),
-    Column("lease_until", BigInteger, nullable=False, server_default="0"),
     Index("tenant_queue_due", "due_at"),
     comment="outbound/queue",
 )

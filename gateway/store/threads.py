@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import and_, insert, or_, select, update
 
-from gateway.store.database import Prepared, Transaction, need_time, new_id
+from gateway.store.database import Prepared, Transaction, need_time, new_id, storable
 from gateway.store.events import add_event
 from gateway.store.schema import thread
 
@@ -80,11 +80,11 @@ def add_thread(
             "tenant_id": tenant_id,
             "thread_id": thread_id,
             "key": key or thread_id,
-            "subject": subject,
+            "subject": storable(subject),
             "document_type": document[0],
             "document_id": document[1],
             "document_number": document[2],
-            "customer": customer,
+            "customer": storable(customer),
             "state": "closed",
             "chip": "",
             "unread": 0,
@@ -112,7 +112,7 @@ def thread_of_document(
 def name_thread(tx: Transaction, tenant_id: str, thread_id: str, subject: str) -> None:
     """Give a thread the subject of its latest mail, as the customer sees it."""
     where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id)
-    tx.change(update(thread).where(where).values(subject=subject[:998]))
+    tx.change(update(thread).where(where).values(subject=storable(subject[:998])))
 
 
 def open_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, chip: str, **data: Any) -> None:
@@ -158,7 +158,7 @@ def touch_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str) -
 
 def get_thread(tx: Transaction, tenant_id: str, thread_id: str) -> Thread | None:
     """A thread of the tenant."""
-    row = tx.first(select(*_COLUMNS).where(thread.c.tenant_id == tenant_id, thread.c.thread_id == thread_id))
+    row = tx.first(select(*_COLUMNS).where(thread.c.tenant_id == tenant_id, thread.c.thread_id == storable(thread_id)))
     return _thread(row) if row else None
 
 

@@ -52,6 +52,7 @@ class Site:
 
     @property
     def session_cookie(self) -> str:
+        """The name of the cookie that holds a login."""
         return "__Host-gw_session" if self.secure else "gw_session"
 
     @property
@@ -92,6 +93,7 @@ class Visit:
 
     @property
     def may_change(self) -> bool:
+        """Whether they may do more than look."""
         return self.session.user.role != "auditor"
 
 

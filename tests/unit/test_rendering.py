@@ -326,3 +326,12 @@ def test_boundaries_belong_to_the_message_id() -> None:
 
 def test_a_message_to_nobody_in_sight_says_so() -> None:
     assert b"To: undisclosed-recipients:;\r\n" in compose(composed()[0], [], [], FIELDS)
+
+
+def test_a_personal_message_stands_under_the_greeting_and_is_escaped() -> None:
+    document = sample("invoice_ro")
+    words = "Bună, Ana!\r\nCum am vorbit.\r\n\r\n<b>Mulțumim</b>"
+    rendered = render_mail("new_invoice", document, Brand(company="Acme"), TODAY, personal=words)
+    assert rendered.text.index("Cum am vorbit.") < rendered.text.index("Am emis")
+    assert "Bună, Ana!<br>Cum am vorbit.</p>" in rendered.html
+    assert "&lt;b&gt;Mulțumim&lt;/b&gt;" in rendered.html and "<b>Mulțumim" not in rendered.html

@@ -380,8 +380,6 @@ def upgrade() -> None:
         ),
         sa.Column("due_at", sa.BigInteger(), nullable=True),
         sa.Column("served_at", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("leased_by", sa.Text(), server_default="", nullable=False),
-        sa.Column("lease_until", sa.BigInteger(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("tenant_id"),
         comment="outbound/queue",
     )
