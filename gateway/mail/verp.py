@@ -5,6 +5,7 @@ is `tenant+TOKEN@inbox.domain`; its token is the thread's id and a MAC over tena
 not had mail from a thread can write into it. Both survive servers that fold case. Pure: randomness and keys are given.
 """
 
+import base64
 import hashlib
 import hmac
 import re
@@ -22,9 +23,7 @@ _TOKEN = re.compile(rf"[{ALPHABET}]{{{TOKEN_LENGTH}}}\Z")
 
 def base32(raw: bytes, length: int) -> str:
     """The first `length` characters of `raw` in lower-case base32 (RFC 4648 §6), without padding."""
-    value = int.from_bytes(raw, "big")
-    bits = len(raw) * 8
-    return "".join(ALPHABET[(value >> max(bits - 5 * (i + 1), 0)) & 31] for i in range(length))
+    return base64.b32encode(raw).decode("ascii").lower()[:length]
 
 
 def return_token(random: bytes) -> str:
