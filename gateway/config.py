@@ -88,10 +88,14 @@ class Workers:
 class Config:
     """Everything that an operator sets. Paths are relative to the configuration file's folder."""
 
-    hostname: str = _key("mail.example", "this gateway's own name: EHLO, Message-ID, Received")
-    shared_address: str = _key("noreply-invoice@example", "the author of tenants without a domain of their own (S8)")
-    return_domain: str = _key("return.example", "domain of return paths; its MX is this gateway")
-    inbox_domain: str = _key("inbox.example", "domain of the tenants' A/R inbox addresses; its MX is this gateway")
+    hostname: str = _key("mail.gateway.example", "this gateway's own name: EHLO, Message-ID, Received")
+    shared_address: str = _key(
+        "noreply-invoice@gateway.example", "the author of tenants without a domain of their own (S8)"
+    )
+    return_domain: str = _key("return.gateway.example", "domain of return paths; its MX is this gateway")
+    inbox_domain: str = _key(
+        "inbox.gateway.example", "domain of the tenants' A/R inbox addresses; its MX is this gateway"
+    )
     data: str = _key("data", "folder for the database and the key file; readable by the gateway's user only")
     database: str = _key("", "URL of the database; empty: SQLite in the data folder; or postgresql://…")
     key_file: str = _key("", "keys that seal secrets; empty: gateway.key in the data folder")
@@ -154,7 +158,7 @@ def _read(kind: Any, data: dict[str, Any], section: str, more: dict[str, Any]) -
     for name, value in data.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}"
+            hint = f"; did you mean {section}{near[0]}?" if near else f"; known are {', '.join(known)}"
             raise ConfigError(f"unknown key {section}{name}{hint}")
         wanted = known[name].type
         if is_dataclass(wanted):

@@ -8,6 +8,7 @@ import json
 import secrets
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -278,10 +279,12 @@ def hash_password(password: str) -> str:
 def verify_password(secret_hash: str, password: str) -> bool:
     """Whether the password is right; costs tens of milliseconds by design, so never on the event loop."""
     try:
-        return _HASHER.verify(secret_hash or _DECOY, password)
+        return _HASHER.verify(secret_hash or _decoy(), password)
     except (VerificationError, InvalidHashError):
         return False
 
 
-# An unknown user costs as much as a known one: their answers cannot be told apart by time.
-_DECOY = _HASHER.hash(secrets.token_hex(16))
+@cache
+def _decoy() -> str:
+    """What an unknown user's password is compared with: their answer cannot be told apart by time."""
+    return _HASHER.hash(secrets.token_hex(16))

@@ -1,0 +1,146 @@
+"""`gateway tenant`: the companies that send through this gateway."""
+
+import click
+
+from gateway.cli.common import Context, json_option, pass_context, plain, show_json, show_rows, told, utc_now
+from gateway.outbound.queue_list import count_states
+from gateway.store.settings import LANGUAGES, SENDING
+from gateway.store.tenants import (
+    add_identity,
+    add_tenant,
+    list_identities,
+    list_tenants,
+    remove_identity,
+    set_tenant,
+)
+
+
+@click.group()
+def tenant() -> None:
+    """Companies that send through this gateway."""
+
+
+def _brand(**values: str) -> dict[str, str]:
+    return {key: value for key, value in values.items() if value}
+
+
+@tenant.command("add")
+@click.argument("slug")
+@click.option("--company", required=True, help="The company's name, as customers see it.")
+@click.option("--language", type=click.Choice(LANGUAGES), default="ro", show_default=True)
+@click.option("--timezone", default="Europe/Chisinau", show_default=True)
+@click.option("--contact", "contact_email", default="", help="The company's contact address, shown in its mails.")
+@click.option("--colour", default="", help="Its colour, #rrggbb.")
+@click.option("--phone", default="")
+@click.option("--address", default="", help="Its postal address, on one line.")
+@click.option("--idno", default="", help="Its registration number.")
+@json_option
+@pass_context
+def add(
+    context: Context, slug: str, company: str, language: str, timezone: str, contact_email: str, colour: str,
+    phone: str, address: str, idno: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Add a tenant; SLUG is its name in addresses and commands."""
+    brand = _brand(colour=colour, phone=phone, address=address, idno=idno)
+    made = context.write(
+        add_tenant, utc_now(), slug, company, language=language, timezone=timezone, contact_email=contact_email,
+        brand=brand,
+    )  # fmt: skip
+    if as_json:
+        show_json(made)
+        return
+    click.echo(
+        f"added {made.slug} ({made.company}); its A/R inbox address is {made.slug}@{context.config.inbox_domain}"
+    )
+    click.echo(f"next: gateway credential add --tenant {made.slug}")
+
+
+@tenant.command("list")
+@json_option
+@pass_context
+def list_(context: Context, as_json: bool) -> None:
+    """List the tenants."""
+    found = context.read(list_tenants)
+    rows = [
+        {
+            "tenant": t.slug,
+            "company": t.company,
+            "language": t.language,
+            "timezone": t.timezone,
+            "sends_as": "its own addresses" if t.sending == "own" else context.config.shared_address,
+            "suspended": t.suspended,
+            "id": t.id,
+        }
+        for t in found
+    ]
+    show_rows(rows, as_json, empty="no tenants yet; add one with `gateway tenant add SLUG --company NAME`")
+
+
+@tenant.command("show")
+@click.argument("slug")
+@json_option
+@pass_context
+def show(context: Context, slug: str, as_json: bool) -> None:
+    """Show a tenant's settings, authors and how many deliveries it has in each state."""
+    found = context.tenant(slug)
+    facts = plain(found) | {
+        "inbox_address": f"{found.slug}@{context.config.inbox_domain}",
+        "identities": context.read(list_identities, found.id),
+        "deliveries": context.read(count_states, found.id),
+    }
+    if as_json:
+        show_json(facts)
+        return
+    for key, value in facts.items():
+        click.echo(f"{key.replace('_', ' ') + ':':16} {value if value not in ('', [], {}) else '–'}")
+
+
+@tenant.command("set")
+@click.argument("slug")
+@click.option("--company", default=None)
+@click.option("--language", type=click.Choice(LANGUAGES), default=None)
+@click.option("--timezone", default=None)
+@click.option("--contact", "contact_email", default=None)
+@click.option(
+    "--sending", type=click.Choice(SENDING), default=None, help="shared: the gateway's address; own: its own."
+)
+@click.option("--suspend/--resume", default=None, help="Refuse its mail, or take it again.")
+@click.option("--colour", default="")
+@click.option("--phone", default="")
+@click.option("--address", default="")
+@click.option("--idno", default="")
+@json_option
+@pass_context
+def set_(
+    context: Context, /, slug: str, suspend: bool | None, colour: str, phone: str, address: str, idno: str,
+    as_json: bool, **changes: str | None,
+) -> None:  # fmt: skip
+    """Change a tenant's settings; they hold from its next message on."""
+    values: dict[str, object] = {key: value for key, value in changes.items() if value is not None}
+    if suspend is not None:
+        values["suspended_at"] = utc_now() if suspend else None
+    if brand := _brand(colour=colour, phone=phone, address=address, idno=idno):
+        values["brand"] = brand
+    if not values:
+        raise click.UsageError("say what to change; see --help")
+    context.write(set_tenant, context.tenant(slug).id, **values)
+    told(as_json, f"changed {slug}", tenant=slug, changed=sorted(values))
+
+
+@tenant.command("identity")
+@click.argument("slug")
+@click.argument("address")
+@click.option("--remove", is_flag=True, help="Forbid it instead.")
+@json_option
+@pass_context
+def identity(context: Context, slug: str, address: str, remove: bool, as_json: bool) -> None:
+    """Allow a tenant to send as ADDRESS (used when `sending` is own)."""
+    found = context.tenant(slug)
+    if remove:
+        gone = context.write(remove_identity, found.id, address)
+        text = f"{address} is no author of {slug} any more" if gone else f"{address} was no author of {slug}"
+        told(as_json, text, tenant=slug, removed=address if gone else "")
+        return
+    context.write(add_identity, utc_now(), found.id, address)
+    text = f"{slug} may send as {address}; it does with: gateway tenant set {slug} --sending own"
+    told(as_json, text, tenant=slug, added=address)

@@ -1,0 +1,48 @@
+"""Which of our addresses a mail is for: a delivery's return path, a thread's reply address, a tenant's A/R inbox.
+
+Asked by the receiver for every RCPT, so that what we do not know is refused in the session and never bounced later.
+The token names tenant and thread; headers never do (security rule 7).
+"""
+
+from dataclasses import dataclass, field
+
+from gateway.mail.address import Address
+from gateway.mail.verp import read_reply_address, read_return_path, same_mac, thread_mac
+from gateway.outbound.queue import Booked, find_token
+from gateway.store.database import Transaction
+from gateway.store.tenants import find_tenant
+from gateway.store.threads import get_thread
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The domains whose mail comes to us, and the key that proves a reply address."""
+
+    return_domain: str
+    inbox_domain: str
+    reply_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Whose mail it is. `delivery` for a return path; `thread_id` "" for a tenant's inbox address."""
+
+    tenant_id: str
+    thread_id: str = ""
+    delivery: Booked | None = None
+
+
+def find_destination(tx: Transaction, names: Names, address: Address) -> Destination | None:
+    """The destination of an address; None when it is none of ours, or its token is forged."""
+    if address.domain == names.return_domain and (token := read_return_path(address)):
+        made = find_token(tx, token)
+        return Destination(made.tenant_id, made.thread_id, made) if made else None
+    if address.domain != names.inbox_domain:
+        return None
+    slug, thread_id, mac = read_reply_address(address)
+    tenant = find_tenant(tx, slug or address.local.lower())
+    if tenant is None or not slug:
+        return Destination(tenant.id) if tenant else None
+    if not same_mac(mac, thread_mac(names.reply_key, tenant.id, thread_id)):
+        return None
+    return Destination(tenant.id, thread_id) if get_thread(tx, tenant.id, thread_id) else None

@@ -1,0 +1,49 @@
+"""Doorstep of mail that comes: SMTP on port 25, and LMTP for a mail server in front.
+
+It takes only addresses that it knows, and refuses the others at RCPT (550 5.1.1), so that it never has to bounce. Thin:
+what a mail means is decided behind `reception.receive`.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from gateway.inbound.destinations import Destination, Names, find_destination
+from gateway.inbound.reception import Reception, receive
+from gateway.mail.reply import Refused, Reply
+from gateway.wire.smtp_session import Envelope, Recipient, Session
+
+
+class ReceiverDoorstep:
+    """The `Doorstep` of the receiving ports."""
+
+    def __init__(self, reception: Reception, names: Names, clock: Callable[[], datetime]) -> None:
+        self._reception = reception
+        self._names = names
+        self._clock = clock
+
+    async def greet(self, session: Session) -> None:
+        """Everybody may knock."""
+
+    async def authenticate(self, session: Session, username: str, password: str) -> object | None:
+        """Nobody logs in here."""
+        return None
+
+    async def mail(self, session: Session, envelope: Envelope) -> None:
+        """Reports come from <>, replies from anybody."""
+
+    async def rcpt(self, session: Session, envelope: Envelope, recipient: Recipient) -> None:
+        """Only addresses of ours whose token is real."""
+        if await self._find(recipient) is None:
+            raise Refused(550, "5.1.1", f"<{recipient.address}> is not an address here")
+
+    async def data(self, session: Session, envelope: Envelope, raw: bytes) -> Sequence[Reply]:
+        """Through the door; one answer, or one per recipient for LMTP."""
+        destinations = [found for one in envelope.recipients if (found := await self._find(one))]
+        if len(destinations) != len(envelope.recipients):
+            raise Refused(450, "4.1.1", "an address of this message was just removed; try again")
+        taken = await receive(self._reception, raw, destinations, self._clock(), session.host)
+        replies = [Reply(250, "2.0.0", f"Kept as {one.message_id} in thread {one.thread_id}") for one in taken]
+        return replies if session.lmtp else replies[:1]
+
+    async def _find(self, recipient: Recipient) -> Destination | None:
+        return await self._reception.database.read(find_destination, self._names, recipient.address)

@@ -1,0 +1,214 @@
+"""A document becomes a mail when it is due: render, frame, sign, keep; then it is bytes for ever.
+
+Called by delivery for a message that has no bytes yet. Rendering runs in a worker process with limits; the first
+recipient that is due causes it, the others wait for the same result. When it fails, the message is held and its
+thread opens with the reason: it is neither dropped nor sent bare. The PDF is kept: the download is the same bytes (S5).
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from gateway.mail.header import date as date_field
+from gateway.mail.header_mailboxes import Mailbox
+from gateway.mail.reply import Refused
+from gateway.outbound.branding import frame_fields
+from gateway.outbound.desk import Desk, Desks
+from gateway.outbound.documents import Document, read_document
+from gateway.outbound.letterhead import Letterhead
+from gateway.outbound.queue import Booked, find_deliveries, hold, unbook, with_content
+from gateway.outbound.rendering import Brand, Rendered, render_mail
+from gateway.outbound.rendering import compose as compose_mail
+from gateway.store.database import Database, Transaction, to_ms
+from gateway.store.documents import get_document, put_pdf
+from gateway.store.events import add_event
+from gateway.store.messages import Message, get_content, get_message, put_content
+from gateway.store.threads import name_thread, open_thread
+from gateway.wire.workers import WorkerFailed
+
+log = structlog.get_logger()
+
+RENDER_FAILED = "render_failed"
+Key = tuple[str, str]
+
+
+class _Lost(Exception):
+    """The message or its document is not there any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """What composing needs of the house. `run` runs a function in a worker process."""
+
+    database: Database
+    desks: Desks
+    letterhead: Letterhead
+    run: Callable[..., Awaitable[Any]]
+    clock: Callable[[], datetime]
+    under_way: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
+
+
+async def compose(composition: Composition, made: Booked) -> Booked | None:
+    """The delivery with its message's bytes, rendered first when need be; None when the message is held instead."""
+    ready = await composition.database.read(_load, made)
+    if ready is None:
+        await _render_once(composition, made)
+        ready = await composition.database.read(_load, made)
+    return ready
+
+
+def _load(tx: Transaction, made: Booked) -> Booked | None:
+    raw = get_content(tx, made.tenant_id, made.message_id)
+    message = get_message(tx, made.tenant_id, made.message_id) if raw else None
+    return with_content(made, raw, message.flags) if message else None
+
+
+async def _render_once(composition: Composition, made: Booked) -> None:
+    key = (made.tenant_id, made.message_id)
+    task = composition.under_way.get(key)
+    if task is None:
+        task = composition.under_way[key] = asyncio.ensure_future(_render(composition, made))
+        task.add_done_callback(lambda _: composition.under_way.pop(key, None))
+    await asyncio.shield(task)
+
+
+async def _render(composition: Composition, made: Booked) -> None:
+    """Render and keep; a failure holds the message and opens its thread."""
+    try:
+        message, document = await composition.database.read(_read, made)
+        desk = await composition.desks.get(made.tenant_id, fresh=True)
+        if desk is None:
+            raise _Lost
+        now = composition.clock()
+        brand = brand_of(desk)
+        rendered = await composition.run(
+            render_mail,
+            message.template,
+            document,
+            brand,
+            day_of(desk, now),
+            None,
+            str(message.detail.get("personal", "")),
+        )
+        raw = await asyncio.to_thread(_finish, composition, desk, message, document, rendered, now)
+        await composition.database.write(_keep, now, message, document, brand, rendered, raw)
+    except (WorkerFailed, Refused, _Lost) as error:
+        why = str(error) or type(error).__name__
+        log.warning("composition.failed", tenant=made.tenant_id, message=made.message_id, why=why[:200])
+        await composition.database.write(_hold, composition.clock(), made, why)
+
+
+def _read(tx: Transaction, made: Booked) -> tuple[Message, Document]:
+    message = get_message(tx, made.tenant_id, made.message_id)
+    if message is None:
+        raise _Lost
+    stored = get_document(tx, made.tenant_id, message.document_type, message.document_id)
+    if stored is None:
+        raise _Lost
+    return message, read_document(stored.body)
+
+
+def brand_of(desk: Desk) -> Brand:
+    """What a rendered mail shows of the company."""
+    tenant = desk.tenant
+    known = {name: str(value) for name, value in tenant.brand.items()}
+    return Brand(
+        company=tenant.company,
+        contact_email=tenant.contact_email,
+        phone=known.get("phone", ""),
+        address=known.get("address", ""),
+        idno=known.get("idno", ""),
+        vat=known.get("vat", ""),
+        colour=known.get("colour", ""),
+        language=tenant.language,
+    )
+
+
+def _finish(
+    composition: Composition, desk: Desk, message: Message, document: Document, rendered: Rendered, now: datetime
+) -> bytes:
+    """The whole signed message. It names the document's contacts that it goes to; others stay unnamed."""
+    frame = composition.letterhead.frame(
+        desk.tenant,
+        desk.author,
+        message.id,
+        message.thread_id,
+        now,
+        template=message.template,
+        language=rendered.language,
+    )
+    envelope = {address.strip().lower() for address in message.recipients.split(",")}
+    named = [one for one in document.recipients() if one.address.key in envelope]
+    to = [Mailbox(one.name, one.address) for one in named if one.kind == "to"]
+    cc = [Mailbox(one.name, one.address) for one in named if one.kind == "cc"]
+    raw = compose_mail(rendered, to, cc, [*frame_fields(frame), date_field(now)])
+    return desk.signer.sign(raw, now) if desk.signer else raw
+
+
+def _keep(
+    tx: Transaction,
+    now: datetime,
+    message: Message,
+    document: Document,
+    brand: Brand,
+    rendered: Rendered,
+    raw: bytes,
+) -> None:
+    now_ms = to_ms(now)
+    kept = put_content(
+        tx, message.tenant_id, message.id, raw,
+        subject=rendered.subject, body_text=rendered.text, language=rendered.language,
+        detail=json.dumps(dict(message.detail) | {"html": True, "attachments": _listed(rendered)}, ensure_ascii=False),
+    )  # fmt: skip
+    if not kept:  # another node was faster; its bytes count
+        return
+    name_thread(tx, message.tenant_id, message.thread_id, rendered.subject)
+    pdf = next((one for one in rendered.attachments if one.media_type == "application/pdf"), None)
+    if pdf is not None:
+        key = (document.type, document.id, drawn_from(document, brand, rendered.language))
+        put_pdf(tx, now_ms, message.tenant_id, key, pdf.filename, pdf.data)
+    data = {"template": message.template, "language": rendered.language, "size": len(raw)}
+    add_event(
+        tx, now_ms, message.tenant_id, "message.rendered", thread_id=message.thread_id, message_id=message.id, data=data
+    )
+
+
+def _listed(rendered: Rendered) -> list[dict[str, Any]]:
+    """The attachments as the inbox lists them."""
+    return [
+        {
+            "filename": one.filename,
+            "content_type": one.media_type,
+            "size": len(one.data),
+            "sha256": hashlib.sha256(one.data).hexdigest(),
+        }
+        for one in rendered.attachments
+    ]
+
+
+def drawn_from(document: Document, brand: Brand, language: str) -> str:
+    """The hash of all that a PDF shows: the same hash, the same bytes."""
+    facts = [getattr(brand, name) for name in Brand.__dataclass_fields__ if name != "logo"]
+    seen = json.dumps([language, *facts], ensure_ascii=False).encode() + (brand.logo or b"") + document.canonical()
+    return hashlib.sha256(seen).hexdigest()
+
+
+def _hold(tx: Transaction, now: datetime, made: Booked, why: str) -> None:
+    now_ms = to_ms(now)
+    found = find_deliveries(tx, made.tenant_id, made.message_id)
+    unbook(tx, now_ms, found)  # nobody was dialled
+    for one in found:
+        hold(tx, now_ms, one.tenant_id, (one.message_id, one.number), f"it could not be rendered: {why}")
+    open_thread(tx, now_ms, made.tenant_id, made.thread_id, RENDER_FAILED, why=why[:200])
+
+
+def day_of(desk: Desk, now: datetime) -> date:
+    """Today, where the tenant is."""
+    return now.astimezone(ZoneInfo(desk.tenant.timezone)).date()

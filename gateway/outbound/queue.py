@@ -1,0 +1,535 @@
+"""Deliveries and attempts: one delivery per message and recipient, with a return path of its own.
+
+Written here only. Enqueued by the door, claimed by `outbound.delivery`, settled by an SMTP reply now or by a report
+days later, both as a `DeliveryStatus`. An attempt is booked before anybody dials: the row's next attempt is set to the
+end of a lease, committed, and only then is the remote spoken to; so a crash costs one lease and needs no sweeper, and
+"in flight" is no state. Scheduled is no state either: it is a later next attempt.
+
+    queued -> relayed | failed | cancelled        relayed -> delivered | failed (by a report only)
+    queued -> delivered | failed by a report to its own return path: the next hop has it, though it did not tell us so
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, update
+
+from gateway.mail.reasons import is_recipient_fault, reason_of
+from gateway.mail.status import Action, DeliveryStatus
+from gateway.outbound.retry import Retry
+from gateway.outbound.suppression import suppress
+from gateway.store.database import Prepared, Transaction
+from gateway.store.events import add_event
+from gateway.store.schema import attempt, delivery, message, tenant_queue
+from gateway.store.threads import open_thread
+
+QUEUED, RELAYED, FAILED, CANCELLED, DELIVERED = "queued", "relayed", "failed", "cancelled", "delivered"
+STATES = (QUEUED, RELAYED, FAILED, CANCELLED, DELIVERED)
+
+# What a report may still change. Anything else that a report says is noted and has no effect.
+REPORTED: dict[tuple[str, Action], str] = {
+    (RELAYED, Action.FAILED): FAILED,
+    (RELAYED, Action.DELIVERED): DELIVERED,
+}
+# Of a delivery that was tried: the dot went unanswered, or the report was faster than our note of the 250.
+REPORTED_EARLY: dict[Action, str] = {Action.FAILED: FAILED, Action.DELIVERED: DELIVERED}
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """A delivery whose attempt is booked by this node. `raw` is None when the bytes are only in the database."""
+
+    tenant_id: str
+    message_id: str
+    number: int
+    thread_id: str
+    recipient: str
+    token: str
+    attempts: int  # this one included
+    expires_at: int  # ms
+    notify: str = ""
+    raw: bytes | None = None
+    flags: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How an attempt ended, as `outbound.delivery` saw it."""
+
+    status: DeliveryStatus
+    stage: str = ""
+    tls: str = ""
+    milliseconds: int = 0
+    unclear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One recipient of a message to be queued, with the token of its return path and RFC 3461's NOTIFY."""
+
+    address: str
+    token: str
+    notify: str = ""
+
+
+_ENQUEUE = Prepared(insert(delivery), [column.name for column in delivery.columns])
+_ATTEMPT = Prepared(insert(attempt), [column.name for column in attempt.columns])
+_KEY = (
+    (delivery.c.tenant_id == bindparam("k_tenant"))
+    & (delivery.c.message_id == bindparam("k_message"))
+    & (delivery.c.number == bindparam("k_number"))
+)
+_SETTLE = Prepared(
+    update(delivery)
+    .where(_KEY, delivery.c.state == bindparam("k_state"))
+    .values(
+        {
+            name: bindparam(name)
+            for name in (
+                "state",
+                "next_attempt_at",
+                "booked_by",
+                "code",
+                "status",
+                "text",
+                "host",
+                "reason",
+                "settled_at",
+            )
+        }
+    )
+)
+_WAKE = Prepared(
+    update(tenant_queue)
+    .where(
+        tenant_queue.c.tenant_id == bindparam("k_tenant"),
+        or_(tenant_queue.c.due_at.is_(None), tenant_queue.c.due_at > bindparam("k_due")),
+    )
+    .values(due_at=bindparam("due_at"))
+)
+
+
+_BEGIN_SUMMARY = Prepared(
+    lambda insert: (
+        insert(tenant_queue)
+        .values(tenant_id=bindparam("tenant_id"), due_at=bindparam("due_at"), served_at=bindparam("served_at"))
+        .on_conflict_do_nothing()
+    )
+)
+
+
+def wake(tx: Transaction, tenant_id: str, due_at: int) -> None:
+    """Let the tenant's summary say that something is due at `due_at` (ms) or before."""
+    if not tx.run(_WAKE, {"k_tenant": tenant_id, "k_due": due_at, "due_at": due_at}).rowcount:
+        # nothing to change, or the tenant's first mail ever; an upsert would lock the row against other nodes
+        tx.run(_BEGIN_SUMMARY, {"tenant_id": tenant_id, "due_at": due_at, "served_at": 0})
+
+
+def enqueue(
+    tx: Transaction,
+    now_ms: int,
+    tenant_id: str,
+    message_id: str,
+    thread_id: str,
+    recipients: Sequence[Recipient],
+    *,
+    node: str = "",
+    due_at: int,
+    expires_at: int,
+    hold: str = "",
+) -> list[Booked]:
+    """Queue a message for its recipients.
+
+    With `node` the first attempt is booked for it at once (then `due_at` is the end of the lease), so that the node
+    that accepted the message can send it without a second transaction.
+    """
+    booked = []
+    for number, recipient in enumerate(recipients, 1):
+        tx.run(
+            _ENQUEUE,
+            {
+                "tenant_id": tenant_id,
+                "message_id": message_id,
+                "number": number,
+                "thread_id": thread_id,
+                "recipient": recipient.address,
+                "token": recipient.token,
+                "state": QUEUED,
+                "hold": hold,
+                "next_attempt_at": due_at,
+                "booked_by": node,
+                "attempts": 1 if node else 0,
+                "expires_at": expires_at,
+                "code": 0,
+                "status": "",
+                "text": "",
+                "host": "",
+                "reason": "",
+                "notify": recipient.notify,
+                "settled_at": None,
+                "created_at": now_ms,
+            },
+        )
+        booked.append(
+            Booked(tenant_id, message_id, number, thread_id, recipient.address, recipient.token, 1, expires_at,
+                   recipient.notify)
+        )  # fmt: skip
+    wake(tx, tenant_id, due_at)
+    return booked
+
+
+# -- claiming
+
+_CLAIM_COLUMNS = (
+    delivery.c.message_id,
+    delivery.c.number,
+    delivery.c.thread_id,
+    delivery.c.recipient,
+    delivery.c.token,
+    delivery.c.attempts,
+    delivery.c.expires_at,
+    delivery.c.notify,
+)
+_BOOK = Prepared(
+    update(delivery)
+    .where(_KEY)
+    .values(next_attempt_at=bindparam("until"), booked_by=bindparam("node"), attempts=bindparam("count"))
+)
+
+
+def claim(tx: Transaction, now_ms: int, node: str, *, limit: int, lease_ms: int) -> list[Booked]:
+    """Book what is due, at most `limit`: a fair share for each tenant, the one served longest ago first.
+
+    The rows of these tenants are locked until the commit, so that nodes which claim at once serve different tenants.
+    """
+    due = tenant_queue.c.due_at <= now_ms
+    turn = select(tenant_queue.c.tenant_id).where(due).order_by(tenant_queue.c.served_at).limit(min(limit, 64))
+    if tx.skips_locked:
+        turn = turn.with_for_update(skip_locked=True)
+    tenants = [row[0] for row in tx.all(turn)]
+    booked: list[Booked] = []
+    for left, tenant_id in zip(range(len(tenants), 0, -1), tenants, strict=True):
+        share = max((limit - len(booked)) // left, 1)
+        booked += _claim_tenant(tx, now_ms, node, tenant_id, share, lease_ms)
+        if len(booked) >= limit:
+            break
+    return booked
+
+
+def _claim_tenant(tx: Transaction, now_ms: int, node: str, tenant_id: str, share: int, lease_ms: int) -> list[Booked]:
+    waiting = (delivery.c.tenant_id == tenant_id) & (delivery.c.state == QUEUED) & (delivery.c.hold == "")
+    rows = tx.all(
+        select(*_CLAIM_COLUMNS)
+        .where(waiting, delivery.c.next_attempt_at <= now_ms)
+        .order_by(delivery.c.next_attempt_at)
+        .limit(share)
+    )
+    booked = []
+    for row in rows:
+        made = Booked(tenant_id, row[0], row[1], row[2], row[3], row[4], row[5] + 1, row[6], row[7])
+        key = {"k_tenant": tenant_id, "k_message": made.message_id, "k_number": made.number}
+        tx.run(_BOOK, key | {"until": now_ms + lease_ms, "node": node, "count": made.attempts})
+        booked.append(made)
+    _reckon(tx, now_ms, tenant_id, served=True)
+    return booked
+
+
+def _reckon(tx: Transaction, now_ms: int, tenant_id: str, served: bool = False) -> None:
+    """Write the tenant's summary anew from its queue."""
+    waiting = (delivery.c.tenant_id == tenant_id) & (delivery.c.state == QUEUED) & (delivery.c.hold == "")
+    earliest = tx.first(select(func.min(delivery.c.next_attempt_at)).where(waiting))
+    values: dict[str, int | None] = {"due_at": earliest[0]}
+    if served:
+        values["served_at"] = now_ms
+    tx.change(update(tenant_queue).where(tenant_queue.c.tenant_id == tenant_id).values(**values))
+
+
+def recover(tx: Transaction, now_ms: int, node: str, lease_ms: int) -> int:
+    """Make due at once what a former life of this node had booked; how many. The node's name must be its own."""
+    count = 0
+    for (tenant_id,) in tx.all(select(tenant_queue.c.tenant_id).where(tenant_queue.c.due_at.is_not(None))):
+        ours = (
+            (delivery.c.tenant_id == tenant_id)
+            & (delivery.c.state == QUEUED)
+            & (delivery.c.hold == "")
+            & delivery.c.next_attempt_at.between(now_ms + 1, now_ms + lease_ms)
+            & (delivery.c.booked_by == node)
+        )
+        found = tx.change(update(delivery).where(ours).values(next_attempt_at=now_ms, booked_by=""))
+        if found:
+            wake(tx, tenant_id, now_ms)
+            count += found
+    return count
+
+
+def unbook(tx: Transaction, now_ms: int, booked: Iterable[Booked]) -> None:
+    """Give back attempts that were booked and never made (a node that stops in good order)."""
+    for made in booked:
+        where = (
+            (delivery.c.tenant_id == made.tenant_id)
+            & (delivery.c.message_id == made.message_id)
+            & (delivery.c.number == made.number)
+            & (delivery.c.state == QUEUED)
+            & (delivery.c.booked_by != "")
+            & (delivery.c.attempts == made.attempts)
+        )
+        tx.change(
+            update(delivery).where(where).values(next_attempt_at=now_ms, booked_by="", attempts=made.attempts - 1)
+        )
+        wake(tx, made.tenant_id, now_ms)
+
+
+# -- settling
+
+
+def settle(tx: Transaction, now_ms: int, made: Booked, how: Attempt, retry: Retry) -> str:
+    """Write the outcome of an attempt; the delivery's state after it.
+
+    A passing outcome waits for the next try, or expires. A failed one opens the thread with its reason, and suppresses
+    the address when the fault is the recipient's own.
+    """
+    status = how.status if how.status.reason else how.status.because(_reason(how.status))
+    _note_attempt(tx, now_ms, made, how, status)
+    if status.action is Action.RELAYED:
+        if _change(tx, now_ms, made, QUEUED, RELAYED, status):  # else it was cancelled, or a report was faster
+            _event(tx, now_ms, made, "recipient.accepted", status)
+        return RELAYED
+    if status.permanent:
+        if _change(tx, now_ms, made, QUEUED, FAILED, status):
+            _fail(tx, now_ms, made, status, "recipient.bounced", may_suppress=True)
+        return FAILED
+    if now_ms >= made.expires_at:
+        if _change(tx, now_ms, made, QUEUED, FAILED, status.because("expired")):
+            _fail(tx, now_ms, made, status.because("expired"), "recipient.expired", may_suppress=False)
+        return FAILED
+    next_at = now_ms + int(1000 * retry.wait(made.attempts, random.random()))  # noqa: S311 jitter, no secret
+    next_at = min(next_at, max(made.expires_at, now_ms + 1000))
+    if _change(tx, now_ms, made, QUEUED, QUEUED, status, next_at):
+        wake(tx, made.tenant_id, next_at)
+        _event(tx, now_ms, made, "recipient.deferred", status)
+    return QUEUED
+
+
+def _reason(status: DeliveryStatus) -> str:
+    return "" if status.action in (Action.RELAYED, Action.DELIVERED, Action.EXPANDED) else reason_of(status)
+
+
+def _note_attempt(tx: Transaction, now_ms: int, made: Booked, how: Attempt, status: DeliveryStatus) -> None:
+    tx.run(
+        _ATTEMPT,
+        {
+            "tenant_id": made.tenant_id,
+            "message_id": made.message_id,
+            "number": made.number,
+            "attempt": made.attempts,
+            "ended_at": now_ms,
+            "milliseconds": how.milliseconds,
+            "action": str(status.action),
+            "code": status.code,
+            "status": status.status,
+            "text": status.text,
+            "host": status.host,
+            "tls": how.tls,
+            "stage": how.stage,
+            "unclear": int(how.unclear),
+        },
+    )
+
+
+def _change(
+    tx: Transaction, now_ms: int, made: Booked, before: str, after: str, status: DeliveryStatus, next_at: int = 0
+) -> bool:
+    """Move a delivery; False when it is no longer in the state `before` (somebody was faster)."""
+    cursor = tx.run(
+        _SETTLE,
+        {
+            "k_tenant": made.tenant_id,
+            "k_message": made.message_id,
+            "k_number": made.number,
+            "k_state": before,
+            "state": after,
+            "next_attempt_at": next_at,
+            "booked_by": "",
+            "code": status.code,
+            "status": status.status,
+            "text": status.text,
+            "host": status.host,
+            "reason": status.reason,
+            "settled_at": None if after == QUEUED else now_ms,
+        },
+    )
+    return bool(cursor.rowcount)
+
+
+def _event(tx: Transaction, now_ms: int, made: Booked, type: str, status: DeliveryStatus, **more: str) -> None:
+    data: dict[str, object] = {"recipient": made.recipient, "words": status.words, "host": status.host}
+    if status.reason:
+        data["reason"] = status.reason
+    add_event(
+        tx,
+        now_ms,
+        made.tenant_id,
+        type,
+        thread_id=made.thread_id,
+        message_id=made.message_id,
+        number=made.number,
+        data=data | more,
+    )
+
+
+def _fail(tx: Transaction, now_ms: int, made: Booked, status: DeliveryStatus, type: str, *, may_suppress: bool) -> None:
+    _event(tx, now_ms, made, type, status)
+    open_thread(tx, now_ms, made.tenant_id, made.thread_id, status.reason, recipient=made.recipient)
+    if may_suppress and is_recipient_fault(status):
+        suppress(tx, now_ms, made.tenant_id, made.recipient, status.reason, status.words, made.message_id)
+
+
+def settle_suppressed(tx: Transaction, now_ms: int, made: Booked, since: str, reason: str, evidence: str) -> None:
+    """End a delivery to a suppressed address at once, visibly: nobody is asked, the thread opens."""
+    status = DeliveryStatus(Action.FAILED, "", 0, evidence, "", reason)
+    if _change(tx, now_ms, made, QUEUED, FAILED, status):
+        _event(tx, now_ms, made, "recipient.suppressed", status, since=since)
+        open_thread(tx, now_ms, made.tenant_id, made.thread_id, reason, recipient=made.recipient)
+
+
+def report(
+    tx: Transaction, now_ms: int, made: Booked, status: DeliveryStatus, *, report_message_id: str, trusted: bool
+) -> str:
+    """Spend what a report says about one delivery: "failed", "delivered", "delayed", or "ignored" with no effect.
+
+    `trusted` reports came to the delivery's own return path; only they may suppress the address.
+    """
+    status = status if status.reason else status.because(_reason(status))
+    row = tx.first(select(delivery.c.state, delivery.c.attempts).where(_is(made)))
+    state, tries = (row[0], row[1]) if row else ("", 0)
+    early = trusted and state == QUEUED and tries > 0
+    after = REPORTED_EARLY.get(status.action) if early else REPORTED.get((state, status.action))
+    if after and _change(tx, now_ms, made, state, after, status):
+        if after == FAILED:
+            _event(tx, now_ms, made, "recipient.bounced", status, report=report_message_id)
+            open_thread(tx, now_ms, made.tenant_id, made.thread_id, status.reason, recipient=made.recipient)
+            if trusted and is_recipient_fault(status):
+                suppress(tx, now_ms, made.tenant_id, made.recipient, status.reason, status.words, made.message_id)
+        else:
+            _event(tx, now_ms, made, "recipient.delivered", status, report=report_message_id)
+        return after
+    if status.action is Action.DELAYED and state in (RELAYED, QUEUED):
+        _event(tx, now_ms, made, "recipient.deferred", status, report=report_message_id)
+        return "delayed"
+    _event(tx, now_ms, made, "report.ignored", status, report=report_message_id, state=state)
+    return "ignored"
+
+
+def _is(made: Booked) -> ColumnElement[bool]:
+    return (
+        (delivery.c.tenant_id == made.tenant_id)
+        & (delivery.c.message_id == made.message_id)
+        & (delivery.c.number == made.number)
+    )
+
+
+def with_content(made: Booked, raw: bytes, flags: int) -> Booked:
+    """The same delivery with its message's bytes at hand."""
+    return Booked(
+        made.tenant_id, made.message_id, made.number, made.thread_id, made.recipient, made.token, made.attempts,
+        made.expires_at, made.notify, raw, flags,
+    )  # fmt: skip
+
+
+def any_due(tx: Transaction, now_ms: int) -> bool:
+    """Whether some tenant has something due: asked before the claim's write transaction."""
+    return tx.first(select(tenant_queue.c.tenant_id).where(tenant_queue.c.due_at <= now_ms).limit(1)) is not None
+
+
+# -- finding
+
+_FOUND_COLUMNS = (
+    delivery.c.tenant_id,
+    delivery.c.message_id,
+    delivery.c.number,
+    delivery.c.thread_id,
+    delivery.c.recipient,
+    delivery.c.token,
+    delivery.c.attempts,
+    delivery.c.expires_at,
+    delivery.c.notify,
+)
+_BY_TOKEN = Prepared(select(*_FOUND_COLUMNS).where(delivery.c.token == bindparam("k_token")))
+
+
+def find_token(tx: Transaction, token: str) -> Booked | None:
+    """The delivery with this return path. The token is what names the tenant, so this one query has none."""
+    row = tx.run(_BY_TOKEN, {"k_token": token}).fetchone()
+    return Booked(*row) if row else None
+
+
+def find_deliveries(tx: Transaction, tenant_id: str, message_id: str) -> list[Booked]:
+    """All deliveries of a message."""
+    where = (delivery.c.tenant_id == tenant_id) & (delivery.c.message_id == message_id)
+    return [Booked(*row) for row in tx.all(select(*_FOUND_COLUMNS).where(where).order_by(delivery.c.number))]
+
+
+def thread_recipients(tx: Transaction, tenant_id: str, thread_id: str) -> set[str]:
+    """The (lower-case) addresses that a thread's mail went to."""
+    message_ids = select(message.c.message_id).where(
+        message.c.tenant_id == tenant_id, message.c.thread_id == thread_id, message.c.direction == "out"
+    )
+    where = (delivery.c.tenant_id == tenant_id) & delivery.c.message_id.in_(message_ids)
+    return {row[0].lower() for row in tx.all(select(delivery.c.recipient).where(where).distinct())}
+
+
+# -- what people do with it
+
+
+def hold(tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, int], why: str) -> int:
+    """Keep queued deliveries back until released; how many. `key` is (message id, number or 0 for all of them)."""
+    changed = tx.change(update(delivery).where(_of(tenant_id, key), delivery.c.state == QUEUED).values(hold=why[:500]))
+    if changed:
+        _note(tx, now_ms, tenant_id, key, "message.held", why)
+    return changed
+
+
+def release(tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, int], by: str) -> int:
+    """Let held or waiting deliveries go now; how many. One that is being tried right now is not tried twice."""
+    queued = _of(tenant_id, key) & (delivery.c.state == QUEUED)
+    waiting, under_way = queued & (delivery.c.booked_by == ""), queued & (delivery.c.booked_by != "")
+    changed = tx.change(update(delivery).where(waiting).values(hold="", next_attempt_at=now_ms))
+    changed += tx.change(update(delivery).where(under_way, delivery.c.hold != "").values(hold=""))
+    if changed:
+        wake(tx, tenant_id, now_ms)
+        _note(tx, now_ms, tenant_id, key, "message.released", by)
+    return changed
+
+
+def cancel(tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, int], by: str) -> int:
+    """End deliveries that are still queued, for good; how many. One that is being tried right now may yet arrive."""
+    values = {"state": CANCELLED, "hold": "", "booked_by": "", "settled_at": now_ms}
+    changed = tx.change(update(delivery).where(_of(tenant_id, key), delivery.c.state == QUEUED).values(**values))
+    if changed:
+        _note(tx, now_ms, tenant_id, key, "message.canceled", by)
+    return changed
+
+
+def retry_failed(tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, int], by: str, expires_at: int) -> int:
+    """Queue again what failed, was cancelled, or waits; how many. What was relayed is never sent twice."""
+    released = release(tx, now_ms, tenant_id, key, by)
+    again = delivery.c.state.in_((FAILED, CANCELLED))
+    values = {"state": QUEUED, "hold": "", "next_attempt_at": now_ms, "booked_by": "", "settled_at": None}
+    changed = tx.change(update(delivery).where(_of(tenant_id, key), again).values(expires_at=expires_at, **values))
+    if changed:
+        wake(tx, tenant_id, now_ms)
+        _note(tx, now_ms, tenant_id, key, "message.queued", by)
+    return changed + released
+
+
+def _of(tenant_id: str, key: tuple[str, int]) -> ColumnElement[bool]:
+    message_id, number = key
+    where = (delivery.c.tenant_id == tenant_id) & (delivery.c.message_id == message_id)
+    return where & (delivery.c.number == number) if number else where
+
+
+def _note(tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, int], type: str, why: str) -> None:
+    message_id, number = key
+    thread_id = tx.first(select(delivery.c.thread_id).where(_of(tenant_id, key)).limit(1))[0]
+    add_event(tx, now_ms, tenant_id, type, thread_id=thread_id, message_id=message_id, number=number, data={"why": why})

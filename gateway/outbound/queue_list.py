@@ -1,0 +1,146 @@
+"""Reading the queue: what the CLI and (later) the operator's page list. Writes nothing.
+
+Filters are values, so that a command, a page and a test ask in the same words.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+
+from gateway.mail.status import say
+from gateway.store.database import Transaction, from_ms, need_time
+from gateway.store.schema import attempt, delivery, message
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which deliveries; an empty filter means all that are queued."""
+
+    state: str = "queued"  # "" for every state
+    message_id: str = ""
+    recipient: str = ""  # part of the address
+    older_than: datetime | None = None
+    held: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One delivery, as a list shows it."""
+
+    message_id: str
+    number: int
+    thread_id: str
+    recipient: str
+    state: str
+    hold: str
+    attempts: int
+    next_attempt_at: datetime | None
+    expires_at: datetime | None
+    words: str
+    host: str
+    reason: str
+    subject: str
+    rfc_message_id: str
+    created_at: datetime
+
+    @property
+    def id(self) -> str:
+        """How people name it: message id, dot, number."""
+        return f"{self.message_id}.{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One attempt, in the remote server's own words."""
+
+    attempt: int
+    ended_at: datetime
+    milliseconds: int
+    action: str
+    words: str
+    host: str
+    tls: str
+    stage: str
+    unclear: bool
+
+
+def list_queue(tx: Transaction, tenant_id: str, wanted: Filter, limit: int = 100) -> list[Listed]:
+    """A tenant's deliveries, the next due first."""
+    same_message = (message.c.tenant_id == delivery.c.tenant_id) & (message.c.message_id == delivery.c.message_id)
+    rows = tx.all(
+        select(delivery, message.c.subject, message.c.rfc_message_id)
+        .join_from(delivery, message, same_message)
+        .where(*_where(tenant_id, wanted))
+        .order_by(delivery.c.next_attempt_at, delivery.c.message_id, delivery.c.number)
+        .limit(limit)
+    )
+    return [_listed(row) for row in rows]
+
+
+def count_states(tx: Transaction, tenant_id: str) -> dict[str, int]:
+    """How many deliveries a tenant has in each state."""
+    rows = tx.all(
+        select(delivery.c.state, func.count()).where(delivery.c.tenant_id == tenant_id).group_by(delivery.c.state)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def list_attempts(tx: Transaction, tenant_id: str, message_id: str, number: int) -> list[Tried]:
+    """Every attempt of a delivery, oldest first."""
+    where = (attempt.c.tenant_id == tenant_id) & (attempt.c.message_id == message_id) & (attempt.c.number == number)
+    rows = tx.all(select(attempt).where(where).order_by(attempt.c.attempt))
+    return [
+        Tried(
+            attempt=row.attempt,
+            ended_at=need_time(row.ended_at),
+            milliseconds=row.milliseconds,
+            action=row.action,
+            words=_words(row),
+            host=row.host,
+            tls=row.tls,
+            stage=row.stage,
+            unclear=bool(row.unclear),
+        )
+        for row in rows
+    ]
+
+
+def _where(tenant_id: str, wanted: Filter) -> list[ColumnElement[bool]]:
+    where: list[ColumnElement[bool]] = [delivery.c.tenant_id == tenant_id]
+    if wanted.state:
+        where.append(delivery.c.state == wanted.state)
+    if wanted.message_id:
+        where.append(delivery.c.message_id == wanted.message_id)
+    if wanted.recipient:
+        where.append(delivery.c.recipient.icontains(wanted.recipient, autoescape=True))
+    if wanted.older_than:
+        where.append(delivery.c.created_at < int(wanted.older_than.timestamp() * 1000))
+    if wanted.held is not None:
+        where.append(delivery.c.hold != "" if wanted.held else delivery.c.hold == "")
+    return where
+
+
+def _listed(row: Any) -> Listed:
+    return Listed(
+        message_id=row.message_id,
+        number=row.number,
+        thread_id=row.thread_id,
+        recipient=row.recipient,
+        state=row.state,
+        hold=row.hold,
+        attempts=row.attempts,
+        next_attempt_at=from_ms(row.next_attempt_at) if row.state == "queued" and not row.hold else None,
+        expires_at=from_ms(row.expires_at),
+        words=_words(row),
+        host=row.host,
+        reason=row.reason,
+        subject=row.subject,
+        rfc_message_id=row.rfc_message_id,
+        created_at=need_time(row.created_at),
+    )
+
+
+def _words(row: Any) -> str:
+    return say(row.code, row.status, row.text)

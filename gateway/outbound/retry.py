@@ -1,0 +1,23 @@
+"""When to try again: backoff that grows from 5 minutes to 4 hours, with jitter, for 5 days (RFC 5321 §4.5.4.1).
+
+Pure: the queue gives the number of attempts and a random fraction. Jitter keeps a destination that was down from
+being met by everything at once when it comes back.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A retry policy; times in seconds."""
+
+    first: float = 300
+    growth: float = 2
+    longest: float = 4 * 3600
+    expire: float = 5 * 86400
+    jitter: float = 0.2  # the wait varies by so much, up and down
+
+    def wait(self, attempts: int, fraction: float) -> float:
+        """Seconds until the next try after `attempts` failed ones; `fraction` is random in [0, 1)."""
+        grown = min(self.first * self.growth ** min(max(attempts - 1, 0), 50), self.longest)
+        return grown * (1 + self.jitter * (2 * fraction - 1))
