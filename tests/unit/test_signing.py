@@ -206,6 +206,7 @@ def test_a_key_is_loaded_from_pem_and_der_once(algorithm: str, encoding: Encodin
         generate_private_key(65537, 1024).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
         X25519PrivateKey.generate().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
     ],
+    ids=["empty", "broken", "short", "foreign"],  # never the random bytes: every test process must name tests alike
 )
 def test_a_short_or_foreign_or_broken_key_is_refused_without_showing_it(secret: bytes) -> None:
     with pytest.raises(ValueError) as caught:
