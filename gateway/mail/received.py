@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gateway.mail.classify import Kind, classify, forwarded_report
+from gateway.mail.classify import Kind, classify
 from gateway.mail.dsn.addresses import find_addresses
 from gateway.mail.dsn.dates import read_date
 from gateway.mail.dsn.decode import decode_words, strip_html
@@ -21,6 +21,7 @@ from gateway.mail.dsn.read import read_report
 from gateway.mail.dsn.report import Report
 from gateway.mail.dsn.returned import read_id, read_ids
 from gateway.mail.dsn.scope import notice_text, scope_of
+from gateway.mail.forwarded import forwarded_report
 from gateway.mail.quoting import split_reply
 from gateway.mail.status import Action
 
