@@ -36,6 +36,7 @@ from gateway.wire.workers import WorkerFailed
 log = structlog.get_logger()
 
 RENDER_FAILED = "render_failed"
+CRASHES = 3  # tries of a document whose worker dies under it, before it is held
 Key = tuple[str, str]
 
 
@@ -100,9 +101,16 @@ async def _render(composition: Composition, made: Booked) -> None:
         raw = await asyncio.to_thread(_finish, composition, desk, message, document, rendered, now)
         await composition.database.write(_keep, now, message, document, brand, rendered, raw)
     except (WorkerFailed, Refused, _Lost) as error:
+        if _may_pass(error) and made.attempts < CRASHES:
+            raise  # its delivery is tried again later
         why = str(error) or type(error).__name__
         log.warning("composition.failed", tenant=made.tenant_id, message=made.message_id, why=why[:200])
         await composition.database.write(_hold, composition.clock(), made, why)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the worker's death may have had nothing to do with the document: memory ran out, we are stopping."""
+    return isinstance(error, WorkerFailed) and error.kind == "crashed"
 
 
 def _read(tx: Transaction, made: Booked) -> tuple[Message, Document]:

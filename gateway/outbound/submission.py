@@ -97,6 +97,7 @@ class _Ready:
 async def accept(door: Door, handed: Handed, now: datetime) -> Receipt:
     """Take a message over. Raises Refused in words; StoreUnavailable when nothing could be committed."""
     desk = await door.desks.get(handed.tenant_id)
+    handed = replace(handed, recipients=_once(handed.recipients)) if len(handed.recipients) > 1 else handed
     for _ in range(3):
         try:
             if desk is None or desk.tenant.suspended:
@@ -113,6 +114,14 @@ async def accept(door: Door, handed: Handed, now: datetime) -> Receipt:
             return receipt
         desk = await door.desks.get(handed.tenant_id, fresh=True)
     raise Refused(451, "4.3.2", "the tenant's settings are being changed; try again in a moment")
+
+
+def _once(recipients: Sequence[Rcpt]) -> tuple[Rcpt, ...]:
+    """Each mailbox once, as it was named first: an envelope that names it twice means one copy."""
+    found: dict[str, Rcpt] = {}
+    for one in recipients:
+        found.setdefault(one.address.key, one)
+    return tuple(found.values())
 
 
 async def _prepare_within(door: Door, desk: Desk, handed: Handed, now: datetime) -> _Ready:
