@@ -238,6 +238,12 @@ async def _read(workers: WorkerPool, seconds: float, raw: bytes) -> ReceivedMail
     try:
         return await workers.run(read_mail, raw, seconds=seconds)
     except WorkerFailed as error:
+        if error.kind != "crashed":
+            raise Unreadable(error.kind) from None
+    try:  # a worker may die for reasons that have nothing to do with this mail; twice, it is the mail
+        return await workers.run(read_mail, raw, seconds=seconds)
+    except WorkerFailed as error:
+        await workers.run(read_mail, b"", seconds=seconds)  # if not even this can be read, it is we: 451
         raise Unreadable(error.kind) from None
 
 

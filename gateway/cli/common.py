@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import json
+import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -39,6 +42,8 @@ class Context:
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
+        if not os.environ.get("GATEWAY_DEBUG"):  # a command says itself what is wrong, without a traceback's values
+            structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         self._config: Config | None = None
         self._database: Database | None = None
 

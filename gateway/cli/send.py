@@ -10,6 +10,8 @@ import click
 
 from gateway.cli.common import Context, json_option, pass_context, show_json, tenant_option, utc_now
 from gateway.mail.address import parse_address
+from gateway.mail.header import address_list
+from gateway.mail.header_mailboxes import Mailbox
 from gateway.outbound.desk import Desks
 from gateway.outbound.documents import read_document
 from gateway.outbound.letterhead import Letterhead
@@ -52,7 +54,9 @@ def _hand(context: Context, tenant_id: str, data: bytes, recipients: tuple[str, 
     if data.lstrip()[:1] == b"{":
         named = recipients or (f"send@{context.config.inbox_domain}",)
         read_document(data)  # refuses in words before anything is wrapped
-        return Handed(tenant_id, "cli", parse_recipients(named), JSON_HEAD + data)
+        rcpts = parse_recipients(named)
+        head = address_list("To", [Mailbox("", rcpt.address) for rcpt in rcpts]) if recipients else b""
+        return Handed(tenant_id, "cli", rcpts, head + JSON_HEAD + data)
     raw = (
         data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
     )  # a file has the system's line ends

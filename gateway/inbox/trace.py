@@ -20,7 +20,7 @@ from gateway.mail.address import parse_address
 from gateway.mail.reply import Refused
 from gateway.mail.verp import read_reply_address, read_return_path
 from gateway.store.database import Transaction
-from gateway.store.documents import find_documents
+from gateway.store.documents import DOCUMENT_TYPES, find_documents
 from gateway.store.messages import find_by_message_id, get_message
 from gateway.store.schema import delivery, thread
 from gateway.store.tenants import get_tenant
@@ -136,7 +136,8 @@ def _add_deliveries(tx: Transaction, tenant_id: str, where: Any, wanted: _Wanted
 
 def _resolve_document(tx: Transaction, tenant_id: str, query: str, wanted: _Wanted) -> None:
     wanted.threads.update(found.thread_id for found in find_documents(tx, tenant_id, query) if found.thread_id)
-    named = or_(thread.c.key == query, thread.c.document_number == query)
+    keys = [query, *(f"{type}/{query}" for type in DOCUMENT_TYPES)]  # the key has an index, the id alone has none
+    named = or_(thread.c.key.in_(keys), thread.c.document_number == query)
     rows = tx.all(select(thread.c.thread_id).where(thread.c.tenant_id == tenant_id, named).limit(LIMIT))
     wanted.threads.update(row[0] for row in rows)
 

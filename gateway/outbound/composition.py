@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from gateway.mail.address import parse_address
 from gateway.mail.header import date as date_field
 from gateway.mail.header_mailboxes import Mailbox
 from gateway.mail.reply import Refused
@@ -98,7 +99,7 @@ async def _render(composition: Composition, made: Booked) -> None:
             None,
             str(message.detail.get("personal", "")),
         )
-        raw = await asyncio.to_thread(_finish, composition, desk, message, document, rendered, now)
+        raw = await asyncio.to_thread(_finish, composition, desk, message, rendered, now)
         await composition.database.write(_keep, now, message, document, brand, rendered, raw)
     except (WorkerFailed, Refused, _Lost) as error:
         if _may_pass(error) and made.attempts < CRASHES:
@@ -139,10 +140,8 @@ def brand_of(desk: Desk) -> Brand:
     )
 
 
-def _finish(
-    composition: Composition, desk: Desk, message: Message, document: Document, rendered: Rendered, now: datetime
-) -> bytes:
-    """The whole signed message. It names the document's contacts that it goes to; others stay unnamed."""
+def _finish(composition: Composition, desk: Desk, message: Message, rendered: Rendered, now: datetime) -> bytes:
+    """The whole signed message. It names the recipients that the door said it may name; others stay unnamed."""
     frame = composition.letterhead.frame(
         desk.tenant,
         desk.author,
@@ -152,10 +151,7 @@ def _finish(
         template=message.template,
         language=rendered.language,
     )
-    envelope = {address.strip().lower() for address in message.recipients.split(",")}
-    named = [one for one in document.recipients() if one.address.key in envelope]
-    to = [Mailbox(one.name, one.address) for one in named if one.kind == "to"]
-    cc = [Mailbox(one.name, one.address) for one in named if one.kind == "cc"]
+    to, cc = ([Mailbox(name, parse_address(a)) for name, a in message.detail.get(kind, [])] for kind in ("to", "cc"))
     raw = compose_mail(rendered, to, cc, [*frame_fields(frame), date_field(now)])
     return desk.signer.sign(raw, now) if desk.signer else raw
 

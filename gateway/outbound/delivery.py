@@ -31,6 +31,9 @@ DOWN_SECONDS = 30.0  # after nobody answered, what waits for that destination is
 HELD_BYTES = 64 * 2**20  # of messages kept in memory between door and connection; beyond it they are read again
 IN_FLIGHT = 2000  # booked deliveries that one node holds
 POLL_SECONDS = 1.0
+MEND_SECONDS = 30.0  # how often the summaries of tenants are compared with their queues
+CRASHES = 3  # failures on our side after which a delivery waits for a person
+CRASHED = f"the gateway failed {CRASHES} times while sending it; its log says why"
 
 Compose = Callable[[Booked], Awaitable[Booked | None]]
 
@@ -88,6 +91,7 @@ class Delivery:
         self._held = 0
         self._poke = asyncio.Event()
         self._stopping = False
+        self._mend_at = 0.0
 
     # -- taking in
 
@@ -148,6 +152,7 @@ class Delivery:
         while not self._stopping:
             claimed = 0
             try:
+                await self._mend_now_and_then()
                 claimed = await self._claim()
             except Exception as error:
                 log.error("delivery.claim_failed", error=type(error).__name__, exc_info=True)
@@ -165,6 +170,12 @@ class Delivery:
             except Exception as error:
                 log.error("delivery.start_failed", error=type(error).__name__, exc_info=True)
                 await asyncio.sleep(POLL_SECONDS)
+
+    async def _mend_now_and_then(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._mend_at:
+            self._mend_at = now + MEND_SECONDS
+            await self._database.write(queue.mend_summaries)
 
     async def _claim(self) -> int:
         room = min(IN_FLIGHT - self._in_flight, 500)
@@ -262,6 +273,8 @@ class Delivery:
             )  # fmt: skip
             ours = DeliveryStatus(Action.DELAYED, "4.3.0", 0, "the gateway failed while sending", "", "unknown")
             await self._settle(made, Attempt(ours, "gateway"))
+            if made.attempts >= CRASHES:
+                await self._database.write(queue.park, to_ms(self._clock()), made, CRASHED)
             return None
 
     async def _deliver(

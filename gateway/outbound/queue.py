@@ -25,6 +25,7 @@ from gateway.store.schema import attempt, delivery, message, tenant_queue
 from gateway.store.threads import open_thread
 
 QUEUED, RELAYED, FAILED, CANCELLED, DELIVERED = "queued", "relayed", "failed", "cancelled", "delivered"
+PARKED = "parked"  # the chip of a thread with a delivery that crashed us three times
 STATES = (QUEUED, RELAYED, FAILED, CANCELLED, DELIVERED)
 
 # What a report may still change. Anything else that a report says is noted and has no effect.
@@ -248,7 +249,7 @@ def _reckon(tx: Transaction, now_ms: int, tenant_id: str, served: bool = False) 
 def recover(tx: Transaction, now_ms: int, node: str, lease_ms: int) -> int:
     """Make due at once what a former life of this node had booked; how many. The node's name must be its own."""
     count = 0
-    for (tenant_id,) in tx.all(select(tenant_queue.c.tenant_id).where(tenant_queue.c.due_at.is_not(None))):
+    for (tenant_id,) in tx.all(select(tenant_queue.c.tenant_id)):
         ours = (
             (delivery.c.tenant_id == tenant_id)
             & (delivery.c.state == QUEUED)
@@ -261,6 +262,23 @@ def recover(tx: Transaction, now_ms: int, node: str, lease_ms: int) -> int:
             wake(tx, tenant_id, now_ms)
             count += found
     return count
+
+
+def mend_summaries(tx: Transaction) -> int:
+    """Lower each tenant's `due_at` to the truth where it is too late; how many were.
+
+    Two nodes can pass each other: a claim writes the summary from what it saw while another's enqueue was not committed
+    yet. Run now and then, this is the guarantee; the summaries are only speed.
+    """
+    waiting = (delivery.c.tenant_id == tenant_queue.c.tenant_id) & (delivery.c.state == QUEUED)
+    earliest = (
+        select(func.min(delivery.c.next_attempt_at))
+        .where(waiting, delivery.c.hold == "")
+        .correlate(tenant_queue)
+        .scalar_subquery()
+    )
+    late = or_(tenant_queue.c.due_at.is_(None) & earliest.is_not(None), tenant_queue.c.due_at > earliest)
+    return tx.change(update(tenant_queue).where(late).values(due_at=earliest))
 
 
 def unbook(tx: Transaction, now_ms: int, booked: Iterable[Booked]) -> None:
@@ -477,6 +495,12 @@ def thread_recipients(tx: Transaction, tenant_id: str, thread_id: str) -> set[st
     )
     where = (delivery.c.tenant_id == tenant_id) & delivery.c.message_id.in_(message_ids)
     return {row[0].lower() for row in tx.all(select(delivery.c.recipient).where(where).distinct())}
+
+
+def park(tx: Transaction, now_ms: int, made: Booked, why: str) -> None:
+    """Hold a delivery that failed on our side again and again, and show it: trying on would not help."""
+    if hold(tx, now_ms, made.tenant_id, (made.message_id, made.number), why):
+        open_thread(tx, now_ms, made.tenant_id, made.thread_id, PARKED, recipient=made.recipient)
 
 
 # -- what people do with it

@@ -7,33 +7,31 @@ is what is sent. A suppressed recipient is settled at once, visibly. Refuses in 
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gateway.mail.address import Address, parse_address
-from gateway.mail.message import Head, decode, decode_text, read_head, walk
+from gateway.mail.message import Head, decode_text, read_head, walk
 from gateway.mail.reply import Refused
 from gateway.mail.verp import return_token
 from gateway.outbound.branding import Needs, brand, needs, read_author
 from gateway.outbound.control import Control, read_control
 from gateway.outbound.desk import Desk, Desks, Stale
-from gateway.outbound.documents import Document, read_document, sendable
+from gateway.outbound.document_mail import address_document, document_message, find_document, stored
+from gateway.outbound.documents import Document
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.queue import Booked, Recipient, enqueue, settle_suppressed, with_content
 from gateway.outbound.retry import Retry
 from gateway.outbound.suppression import get_suppressed
 from gateway.store.database import Database, Transaction, new_id, random_bytes, to_ms
-from gateway.store.documents import StoredDocument, mark_sent, put_document
+from gateway.store.documents import mark_sent, put_document
 from gateway.store.events import add_event
 from gateway.store.messages import EIGHT_BIT, SMTPUTF8, Message, add_message
 from gateway.store.tenants import tenant_revision
 from gateway.store.threads import add_thread, find_thread, thread_of_document, touch_thread
 
 BLOCKING = 256 * 1024  # bytes from which branding and signing would hold the event loop up for too long
-DOCUMENT_TYPES = ("application/vnd.ar-gateway.document+json", "application/json")
-TEMPLATES = {"invoice": "new_invoice"}  # which template a document is sent with
 HOPS = 50  # RFC 5321 §6.3
 EXCERPT = 4000  # characters of a relayed message's text that the inbox shows
 
@@ -143,7 +141,11 @@ def _prepare(
     """Check, and frame or take apart, what was handed over."""
     document, personal = find_document(handed.raw, head)
     if document is not None:
-        return _prepare_document(door, desk, handed, document, personal, now)
+        letter = address_document(door.letterhead, document, head, [rcpt.address for rcpt in handed.recipients])
+        notify = {rcpt.address.key: rcpt.notify for rcpt in handed.recipients}
+        recipients = tuple(Rcpt(address, notify.get(address.key, "")) for address in letter.recipients)
+        message = document_message(door.letterhead, desk, letter, personal, handed.credential, now)
+        return _Ready(message, recipients, document=document, customer=document.customer.name)
     return _prepare_relay(door, desk, handed, head, control, thread_id, now)
 
 
@@ -220,100 +222,6 @@ def _excerpt(raw: bytes) -> str:
     return ""
 
 
-# -- a document that we render
-
-
-def find_document(raw: bytes, head: Head) -> tuple[Document | None, str]:
-    """(the document, the personal message beside it) of a mail that hands over data; (None, "") for any other.
-
-    The first part, or the whole body, whose type is a document's; plain JSON only when it says which schema it has.
-    """
-    if b"json" not in raw and b"JSON" not in raw:
-        return None, ""
-    document, personal = None, ""
-    for part in walk(raw):
-        if part.content_type in DOCUMENT_TYPES and document is None:
-            data = decode(raw, part)
-            if part.content_type == DOCUMENT_TYPES[0] or b'"urn:ar-gateway:document:' in data:
-                document = read_document(data)
-        elif part.content_type == "text/plain" and part.disposition != "attachment" and not personal:
-            personal = decode_text(raw, part, limit=10_000).strip()
-        elif not part.content_type.startswith("multipart/") and document is not None:
-            raise Refused(
-                554, "5.6.0", f"the part {part.filename or part.content_type!r} beside the document cannot be sent "
-                "yet; hand the mail over composed, or the document alone"
-            )  # fmt: skip
-    return (document, personal) if document is not None else (None, "")
-
-
-def _prepare_document(
-    door: Door, desk: Desk, handed: Handed, document: Document, personal: str, now: datetime
-) -> _Ready:
-    template = TEMPLATES.get(document.type, "")
-    if not template:
-        raise Refused(
-            554, "5.6.0", f"a document of type {document.type} cannot be rendered yet (this version renders: "
-            f"{', '.join(TEMPLATES)}); hand the mail over composed"
-        )  # fmt: skip
-    sendable(document)
-    recipients = _document_recipients(door, handed, document)
-    message_id = new_id()
-    message = Message(
-        tenant_id=desk.tenant.id,
-        id=message_id,
-        thread_id="",
-        direction="out",
-        kind="document",
-        created_at=now,
-        rfc_message_id=door.letterhead.rfc_message_id(message_id),
-        author=f"{desk.tenant.company} <{desk.author}>",
-        recipients=", ".join(str(rcpt.address) for rcpt in recipients),
-        subject="",
-        content_state="pending",
-        flags=SMTPUTF8 * any(not rcpt.address.ascii for rcpt in recipients),
-        template=template,
-        language=document.language or document.payer_or_customer.language or desk.tenant.language,
-        detail={"personal": personal} if personal else {},
-        document_type=document.type,
-        document_id=document.id,
-        credential_id=handed.credential,
-    )
-    return _Ready(message, recipients, document=document, customer=document.customer.name)
-
-
-def _document_recipients(door: Door, handed: Handed, document: Document) -> tuple[Rcpt, ...]:
-    """Whom the document goes to: RCPT TO decides; the document's contacts when it names only send@."""
-    if not all(door.letterhead.is_send_address(rcpt.address) for rcpt in handed.recipients):
-        return tuple(r for r in handed.recipients if not door.letterhead.is_send_address(r.address))
-    found = tuple(Rcpt(recipient.address) for recipient in document.recipients())
-    if not found:
-        raise Refused(554, "5.6.0", "the document names no address to send to; add customer.contacts[].email")
-    return found
-
-
-def stored(document: Document, thread_id: str, sha256: str, body: bytes) -> StoredDocument:
-    """A document's row."""
-    totals = document.totals
-    return StoredDocument(
-        type=document.type,
-        id=document.id,
-        number=document.number,
-        revision=document.revision,
-        status=document.status,
-        language=document.language,
-        currency=document.currency,
-        customer_id=document.customer.id,
-        customer_name=document.customer.name,
-        total=totals.total if totals else "",
-        balance=(totals.balance or totals.total) if totals else "",
-        issue_date=document.issue_date,
-        due_date=document.due_date,
-        body=body,
-        sha256=sha256,
-        thread_id=thread_id,
-    )
-
-
 # -- the transaction
 
 
@@ -380,7 +288,7 @@ def _place(tx: Transaction, now_ms: int, desk: Desk, ready: _Ready) -> Message:
     key = (document.type, document.id, document.number)
     thread_id = thread_of_document(tx, now_ms, tenant_id, key, document.number, ready.customer)
     body = document.canonical()
-    kept = put_document(tx, now_ms, tenant_id, stored(document, thread_id, hashlib.sha256(body).hexdigest(), body))
+    kept = put_document(tx, now_ms, tenant_id, stored(document, thread_id, body))
     if kept != "unchanged":
         data = {"type": document.type, "id": document.id, "revision": document.revision}
         add_event(tx, now_ms, tenant_id, f"document.{kept}", thread_id=thread_id, message_id=message.id, data=data)

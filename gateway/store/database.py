@@ -43,6 +43,9 @@ class _Randomness:
     """Random bytes of the system, fetched by the page: a call for every id would cost a switch of threads each."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
         self._lock = threading.Lock()
         self._page, self._at = b"", 0
 
@@ -55,6 +58,7 @@ class _Randomness:
 
 
 _RANDOMNESS = _Randomness()
+os.register_at_fork(after_in_child=_RANDOMNESS.forget)  # two processes must never share a page
 
 
 def random_bytes(count: int) -> bytes:
@@ -231,6 +235,9 @@ class Database:
     def __init__(self, url: str, readers: int = 4) -> None:
         self.engine = open_engine(url)
         self.dialect = self.engine.dialect.name
+        driver = self.engine.dialect.dbapi
+        assert driver
+        self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, driver.Error)
         self._begin = "BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN"
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._local = threading.local()
@@ -238,6 +245,7 @@ class Database:
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-read")
         self._writer: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._closed = False
 
     # -- writing
 
@@ -258,6 +266,8 @@ class Database:
         return future.result()
 
     def _enqueue(self, job: Job) -> None:
+        if self._closed:
+            raise StoreUnavailable("the database is closed")
         if self._writer is None:
             with self._starting:
                 if self._writer is None:
@@ -319,27 +329,37 @@ class Database:
 
     def read_now(self, function: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same, on the calling thread; blocks."""
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self.engine.connect()
-            self._connections.append(connection)
+        connection = self._begin_reading()
+        transaction = Transaction(connection)
         try:
-            connection.exec_driver_sql(
-                "BEGIN" if self.dialect == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-            )
-            transaction = Transaction(connection)
+            return function(transaction, *args, **kwargs)
+        finally:
             try:
-                return function(transaction, *args, **kwargs)
-            finally:
                 transaction.close()
                 connection.exec_driver_sql("ROLLBACK")
-        except SQLAlchemyError:
-            _discard(connection)
-            self._local.connection = None
-            raise
+            except self._errors:  # it is broken; the next read opens another
+                _discard(connection)
+                self._local.connection = None
+
+    def _begin_reading(self) -> Connection:
+        """This thread's connection with a snapshot begun; a kept one that the server has closed is replaced, once."""
+        begin = "BEGIN" if self.dialect == "sqlite" else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        kept: Connection | None = getattr(self._local, "connection", None)
+        if kept is not None:
+            try:
+                kept.exec_driver_sql(begin)
+                return kept
+            except self._errors:
+                _discard(kept)
+                self._connections.remove(kept)
+        made = self._local.connection = self.engine.connect()
+        self._connections.append(made)
+        made.exec_driver_sql(begin)
+        return made
 
     def close(self) -> None:
-        """Commit what is queued, then close. No writes may follow."""
+        """Commit what is queued, then close. A later write raises StoreUnavailable."""
+        self._closed = True
         if self._writer is not None:
             self._jobs.put(None)
             self._writer.join()

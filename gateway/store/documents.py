@@ -37,6 +37,11 @@ class StoredDocument:
     sent_at: datetime | None = None
 
 
+DOCUMENT_TYPES = (
+    "invoice", "estimate", "credit_note", "payment_plan", "receipt", "refund", "autopay_failure", "statement",
+    "subscription",
+)  # fmt: skip
+
 _NAMES = tuple(StoredDocument.__dataclass_fields__)
 _COLUMNS = [document.c["document_id" if name == "id" else name] for name in _NAMES]
 

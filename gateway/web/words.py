@@ -111,7 +111,8 @@ REASONS: dict[str, Reason] = {
 CHIPS: dict[str, tuple[str, str]] = {
     "reply": (msgid("reply"), REPLY),
     "reopened": (msgid("reopened"), NOTE),
-    "problem": (msgid("problem"), POLICY),
+    "render_failed": (msgid("problem"), POLICY),
+    "parked": (msgid("problem"), POLICY),
     "complaint": (msgid("complaint"), FAULT),
     "challenge": (msgid("sender check"), REPLY),
     "unclear": (msgid("unclear report"), POLICY),

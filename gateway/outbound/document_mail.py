@@ -1,0 +1,147 @@
+"""A mail that hands over a document: where the document is in it, whom it goes to, and the message it will become.
+
+Called by the door. The document is checked here and rendered later (`outbound.composition`). RCPT TO decides whom it
+goes to; the header and the document's contacts only give names and places (To, Cc). Refuses in words what cannot go.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.mail.address import Address
+from gateway.mail.header_mailboxes import read_mailboxes
+from gateway.mail.message import Head, decode, decode_text, walk
+from gateway.mail.reply import Refused
+from gateway.outbound.desk import Desk
+from gateway.outbound.documents import Document, read_document, sendable
+from gateway.outbound.letterhead import Letterhead
+from gateway.store.database import new_id
+from gateway.store.documents import StoredDocument
+from gateway.store.messages import SMTPUTF8, Message
+
+DOCUMENT_TYPES = ("application/vnd.ar-gateway.document+json", "application/json")
+TEMPLATES = {"invoice": "new_invoice"}  # which template a document is sent with
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A document on its way. `to` and `cc` are (name, address) as the mail will name them; the rest stay unnamed."""
+
+    document: Document
+    template: str
+    recipients: tuple[Address, ...]
+    to: tuple[tuple[str, str], ...] = ()
+    cc: tuple[tuple[str, str], ...] = ()
+
+
+def find_document(raw: bytes, head: Head) -> tuple[Document | None, str]:
+    """(the document, the personal message beside it) of a mail that hands over data; (None, "") for any other.
+
+    The first part, or the whole body, whose type is a document's; plain JSON only when it says which schema it has.
+    """
+    if b"json" not in raw and b"JSON" not in raw:
+        return None, ""
+    document, personal = None, ""
+    for part in walk(raw):
+        if part.content_type in DOCUMENT_TYPES and document is None:
+            data = decode(raw, part)
+            if part.content_type == DOCUMENT_TYPES[0] or b'"urn:ar-gateway:document:' in data:
+                document = read_document(data)
+        elif part.content_type == "text/plain" and part.disposition != "attachment" and not personal:
+            personal = decode_text(raw, part, limit=10_000).strip()
+        elif not part.content_type.startswith("multipart/") and document is not None:
+            raise Refused(
+                554, "5.6.0", f"the part {part.filename or part.content_type!r} beside the document cannot be sent "
+                "yet; hand the mail over composed, or the document alone"
+            )  # fmt: skip
+    return (document, personal) if document is not None else (None, "")
+
+
+def address_document(letterhead: Letterhead, document: Document, head: Head, envelope: Sequence[Address]) -> Letter:
+    """Whom a document goes to, and with which template. Raises Refused for a draft, or when nobody is named."""
+    template = TEMPLATES.get(document.type, "")
+    if not template:
+        raise Refused(
+            554, "5.6.0", f"a document of type {document.type} cannot be rendered yet (this version renders: "
+            f"{', '.join(TEMPLATES)}); hand the mail over composed"
+        )  # fmt: skip
+    sendable(document)
+    recipients = tuple(address for address in envelope if not letterhead.is_send_address(address))
+    if not recipients:
+        recipients = tuple(one.address for one in document.recipients())
+    if not recipients:
+        raise Refused(554, "5.6.0", "the document names no address to send to; add customer.contacts[].email")
+    places = _places(document, head, recipients)
+    to, cc = (tuple((name, str(a)) for kind, name, a in places.values() if kind == wanted) for wanted in ("to", "cc"))
+    return Letter(document, template, recipients, to, cc)
+
+
+def _places(document: Document, head: Head, recipients: tuple[Address, ...]) -> dict[str, tuple[str, str, Address]]:
+    """(to, cc or bcc; name; address) of the recipients that the mail may name, by their keys.
+
+    The document's contacts first, then the header of the mail that handed it over; a sole recipient is named anyway.
+    """
+    envelope = {address.key for address in recipients}
+    places = {
+        one.address.key: (one.kind, one.name, one.address)
+        for one in document.recipients()
+        if one.address.key in envelope
+    }
+    for kind in ("to", "cc"):
+        for box in read_mailboxes(head.raw_value(kind)):
+            if box.address.key in envelope:
+                places.setdefault(box.address.key, (kind, box.display, box.address))
+    if len(recipients) == 1:
+        places.setdefault(recipients[0].key, ("to", "", recipients[0]))
+    return places
+
+
+def document_message(
+    letterhead: Letterhead, desk: Desk, letter: Letter, personal: str, credential: str, now: datetime
+) -> Message:
+    """The message as it is stored before it is rendered; its thread is found in the door's transaction."""
+    document, message_id = letter.document, new_id()
+    detail = {"to": [list(pair) for pair in letter.to], "cc": [list(pair) for pair in letter.cc]}
+    return Message(
+        tenant_id=desk.tenant.id,
+        id=message_id,
+        thread_id="",
+        direction="out",
+        kind="document",
+        created_at=now,
+        rfc_message_id=letterhead.rfc_message_id(message_id),
+        author=f"{desk.tenant.company} <{desk.author}>",
+        recipients=", ".join(str(address) for address in letter.recipients),
+        content_state="pending",
+        flags=SMTPUTF8 * any(not address.ascii for address in letter.recipients),
+        template=letter.template,
+        language=document.language or document.payer_or_customer.language or desk.tenant.language,
+        detail=detail | ({"personal": personal} if personal else {}),
+        document_type=document.type,
+        document_id=document.id,
+        credential_id=credential,
+    )
+
+
+def stored(document: Document, thread_id: str, body: bytes) -> StoredDocument:
+    """A document's row; `body` is its canonical form."""
+    totals = document.totals
+    return StoredDocument(
+        type=document.type,
+        id=document.id,
+        number=document.number,
+        revision=document.revision,
+        status=document.status,
+        language=document.language,
+        currency=document.currency,
+        customer_id=document.customer.id,
+        customer_name=document.customer.name,
+        total=totals.total if totals else "",
+        balance=(totals.balance or totals.total) if totals else "",
+        issue_date=document.issue_date,
+        due_date=document.due_date,
+        body=body,
+        sha256=hashlib.sha256(body).hexdigest(),
+        thread_id=thread_id,
+    )
