@@ -87,14 +87,14 @@ def read_report(raw: bytes) -> str:
 def test_a_mail_reaches_its_mailbox_through_postfix_and_dovecot(
     start_postfix: Callable[..., Postfix], dovecot: Dovecot
 ) -> None:
-    ana = dovecot.add_user("ana@customer.test")
+    ana = dovecot.add_user("postroom.ana@customer.test")  # the Dovecot is shared with other tests
     postfix = start_postfix(users=[ana], lmtp_port=dovecot.lmtp_port)
     send(postfix.port, write_mail(ana), ana, "b@return.test")
     [raw] = dovecot.wait_for_mail(ana)
     got = email.message_from_bytes(raw)
     assert got["Return-Path"] == "<b@return.test>"
     assert got["Message-ID"] == "<one@tenant.test>"
-    postfix.wait_for_log(r"to=<ana@customer\.test>.* status=sent")
+    postfix.wait_for_log(r"to=<postroom\.ana@customer\.test>.* status=sent")
 
 
 def test_a_mail_reaches_a_maildir_where_there_is_no_dovecot(start_postfix: Callable[..., Postfix]) -> None:
