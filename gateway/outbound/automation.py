@@ -15,7 +15,7 @@ from gateway.outbound.handed import Ready
 from gateway.outbound.queue import cancel, is_waiting, reschedule
 from gateway.outbound.triggers import SETTLED, TRIGGERS, Facts, choice_of, decide, earliest, need_trigger
 from gateway.store.database import Transaction, to_ms
-from gateway.store.documents import DOCUMENT_TYPES, StoredDocument, get_document, put_document, set_automatic
+from gateway.store.documents import DOCUMENT_TYPES, StoredDocument, get_document, mark_sent, put_document, set_automatic
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,3 +135,13 @@ def keep_facts(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> No
         thread_id=message.thread_id,
     )
     put_document(tx, now_ms, tenant_id, made)
+
+
+def mark_as_sent(tx: Transaction, now: datetime, tenant_id: str, type: str, document_id: str) -> bool:
+    """A person says that the document reached its customer another way (S30); whether a held mail was cancelled."""
+    now_ms = to_ms(now)
+    mark_sent(tx, now_ms, tenant_id, type, document_id)
+    found = get_document(tx, tenant_id, type, document_id)
+    if found is None or not found.automatic_id or not is_waiting(tx, tenant_id, found.automatic_id):
+        return False
+    return bool(cancel(tx, now_ms, tenant_id, (found.automatic_id, 0), "the document was marked as sent"))

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
+from gateway.mail.dsn.dates import read_date
 from gateway.mail.message import Head
 from gateway.mail.reply import Refused
 
@@ -23,7 +23,7 @@ FIELDS = tuple(
 )
 META = "x-ar-meta-"
 FORCES = ("suppressed", "duplicate", "limit")
-MOST_META, META_LENGTH, TAG_LENGTH = 50, 500, 100
+MOST_META, META_LENGTH, TAG_LENGTH = 50, 500, 100  # characters of a value, of a tag
 LONGEST_DELAY = timedelta(days=30)
 
 _NAMES = {name.lower(): name for name in FIELDS}
@@ -31,8 +31,7 @@ _DOCUMENT = re.compile(r"([a-z_]{1,20})/(\S{1,191})\Z")
 _AMOUNT = re.compile(r"(-?[0-9]{1,15}(?:\.[0-9]{1,6})?) ([A-Z]{3})\Z")
 _DELAY = re.compile(r"([0-9]{1,6})\s*(s|m|h|d)\Z")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_ALIASES = ("x-pm-", "x-mailgun-", "x-smtpapi", "x-ses-message-tags", "x-postal-tag", "idempotency-key",
-            "resend-idempotency-key")  # fmt: skip
+_ALIASES = ("x-pm-", "x-mailgun-", "x-smtpapi", "x-ses-", "x-postal-tag", "idempotency-key", "resend-idempotency-key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,10 +235,10 @@ def _force(control: Control, value: str) -> Control:
 
 
 def _mail_date(name: str, value: str) -> datetime:
-    try:
-        return parsedate_to_datetime(value).astimezone(UTC)
-    except (ValueError, IndexError, TypeError):
-        raise _wrong(name, value, "a mail date; write Tue, 08 Dec 2026 09:00:00 +0200") from None
+    found = read_date(value)
+    if found is None:
+        raise _wrong(name, value, "a mail date; write Tue, 08 Dec 2026 09:00:00 +0200")
+    return found.astimezone(UTC)
 
 
 def _yes(name: str, value: str) -> bool:
@@ -269,7 +268,10 @@ def _wrong(name: str, value: str, form: str) -> Refused:
 
 
 def _shown(name: str) -> str:
-    return _NAMES.get(name.lower(), "-".join(part.capitalize() for part in name.split("-")))
+    parts = (
+        part.upper() if part in ("x", "ar", "url", "pdf") else part.capitalize() for part in name.lower().split("-")
+    )
+    return _NAMES.get(name.lower(), "-".join(parts))
 
 
 _READERS: dict[str, Callable[[Control, str], Control]] = {

@@ -3,7 +3,7 @@
 Called by the door. Refuses an author that is not the tenant's, and what branding refuses. Pure but for the given ids.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gateway.mail.address import Address
@@ -49,21 +49,33 @@ def frame_relay(
     framed = brand(raw, head, frame)
     signed = desk.signer.sign(framed, now) if desk.signer else framed
     made = _received(letterhead, message_id, now) + signed
-    message = Message(
+    named = _message(desk, control, head, ids, author, credential, now)
+    return Relayed(
+        replace(
+            named,
+            rfc_message_id=frame.message_id,
+            body_text=_excerpt(raw),
+            size=len(made),
+            flags=_flags(needs(framed), recipients, smtputf8),
+        ),
+        made,
+    )
+
+
+def _message(
+    desk: Desk, control: Control, head: Head, ids: tuple[str, str], author: Address, credential: str, now: datetime
+) -> Message:
+    return Message(
         tenant_id=desk.tenant.id,
-        id=message_id,
-        thread_id=thread_id,
+        id=ids[0],
+        thread_id=ids[1],
         direction="out",
         kind="relay",
         created_at=now,
-        rfc_message_id=frame.message_id,
         submitted_message_id=head.text("message-id").strip().strip("<>"),
         author=f"{desk.tenant.company} <{author}>",
         recipients=", ".join(head.texts("to") + head.texts("cc")),
         subject=head.text("subject"),
-        body_text=_excerpt(raw),
-        size=len(made),
-        flags=_flags(needs(framed), recipients, smtputf8),
         template=control.template,
         language=control.language,
         detail=control.remembered(),
@@ -71,7 +83,6 @@ def frame_relay(
         document_id=control.document_id,
         credential_id=credential,
     )
-    return Relayed(message, made)
 
 
 def check_author(desk: Desk, head: Head) -> Address:

@@ -100,6 +100,13 @@ def find_documents(tx: Transaction, tenant_id: str, number: str) -> list[StoredD
     return [_document(row) for row in tx.all(select(*_COLUMNS).where(document.c.tenant_id == tenant_id, where))]
 
 
+def list_documents(tx: Transaction, tenant_id: str, limit: int = 50) -> list[StoredDocument]:
+    """A tenant's documents, the latest changed first."""
+    order = (document.c.updated_at.desc(), document.c.document_id)
+    rows = tx.all(select(*_COLUMNS).where(document.c.tenant_id == tenant_id).order_by(*order).limit(limit))
+    return [_document(row) for row in rows]
+
+
 def put_pdf(
     tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, str, str], filename: str, content: bytes
 ) -> None:

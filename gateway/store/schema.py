@@ -157,9 +157,9 @@ document = Table(
     Column("sha256", String(64), nullable=False),
     _id("thread_id"),
     _at("sent_at"),  # by hand, automatically, or marked as sent: one state (S86)
-    Column("automatic_id", _ID, nullable=False, server_default=""),  # the one automatic message of the document (S34)
     _at("created_at", nullable=False),
     _at("updated_at", nullable=False),
+    Column("automatic_id", _ID, nullable=False, server_default=""),  # the one automatic message of the document (S34)
     Index("document_number", "tenant_id", "number"),
     comment="store/documents",
 )
