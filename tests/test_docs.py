@@ -20,8 +20,9 @@ from gateway import cli, config
 from gateway.inbound.replies import OPENS
 from gateway.mail.classify import Kind
 from gateway.mail.reasons import SUPPRESSING, VOCABULARY
-from gateway.outbound.control import DECIDING, DESCRIBING
+from gateway.outbound.control import FIELDS
 from gateway.outbound.queue import STATES
+from gateway.outbound.triggers import TRIGGERS
 from gateway.store import upgrade
 from gateway.store.database import open_engine
 from gateway.store.events import TYPES
@@ -177,8 +178,13 @@ def test_every_event_is_explained() -> None:
 
 
 def test_every_field_of_a_billing_system_is_explained() -> None:
-    assert {name.lower() for name in first_column(SMTP, "field")} == DESCRIBING
-    assert {name.lower() for name in first_column(SMTP, "refused field")} == DECIDING
+    assert set(first_column(SMTP, "field")) == set(FIELDS)
+
+
+def test_every_event_of_a_document_is_explained_with_its_template() -> None:
+    told = {name: (cells[1].strip("` ") if cells[1].startswith("`") else "", bool(cells[2])) for name, cells in
+            rows(SMTP, "document event").items()}  # fmt: skip
+    assert told == {name: (trigger.template, trigger.holds) for name, trigger in TRIGGERS.items()}
 
 
 def test_every_state_of_a_delivery_is_explained() -> None:

@@ -14,9 +14,10 @@ from gateway.mail.header import address_list
 from gateway.mail.header_mailboxes import Mailbox
 from gateway.outbound.desk import Desks
 from gateway.outbound.documents import read_document
+from gateway.outbound.handed import Handed, Receipt, parse_recipients
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.retry import Retry
-from gateway.outbound.submission import Door, Handed, Receipt, accept, parse_recipients
+from gateway.outbound.submission import Door, accept
 from gateway.store.schema import OPERATOR
 from gateway.store.sealed import read_secret
 

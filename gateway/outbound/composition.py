@@ -27,8 +27,9 @@ from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.queue import Booked, find_deliveries, hold, unbook, with_content
 from gateway.outbound.rendering import Brand, Rendered, render_mail
 from gateway.outbound.rendering import compose as compose_mail
+from gateway.outbound.triggers import choice_of
 from gateway.store.database import Database, Transaction, to_ms
-from gateway.store.documents import get_document, put_pdf
+from gateway.store.documents import get_document, mark_sent, put_pdf
 from gateway.store.events import add_event
 from gateway.store.messages import Message, get_content, get_message, put_content
 from gateway.store.threads import name_thread, open_thread
@@ -96,7 +97,7 @@ async def _render(composition: Composition, made: Booked) -> None:
             document,
             brand,
             day_of(desk, now),
-            None,
+            bool(message.detail.get("attach_pdf", choice_of(message.template, desk.settings).attach_pdf)),
             str(message.detail.get("personal", "")),
         )
         raw = await asyncio.to_thread(_finish, composition, desk, message, rendered, now)
@@ -173,6 +174,7 @@ def _keep(
     )  # fmt: skip
     if not kept:  # another node was faster; its bytes count
         return
+    mark_sent(tx, now_ms, message.tenant_id, document.type, document.id)  # an automatic mail is sent when it is due
     name_thread(tx, message.tenant_id, message.thread_id, rendered.subject)
     pdf = next((one for one in rendered.attachments if one.media_type == "application/pdf"), None)
     if pdf is not None:

@@ -5,13 +5,16 @@ setting changed meanwhile (`Stale`), so a change holds for the next message (S13
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.mail.address import Address, parse_address
 from gateway.outbound.signing import Signer, SigningKey, load_key
 from gateway.store.database import Database, Transaction
 from gateway.store.domains import open_keys
 from gateway.store.sealed import Seal
+from gateway.store.template_settings import list_settings
 from gateway.store.tenants import Tenant, get_tenant, list_identities, tenant_revision
 
 REMEMBERED = 10_000  # tenants
@@ -29,6 +32,7 @@ class Desk:
     identities: tuple[str, ...]
     author: Address  # of what we render: the shared address, or the tenant's first identity
     signer: Signer | None
+    settings: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict, hash=False)
 
     def check(self, tx: Transaction) -> None:
         """Raises Stale when the tenant's settings are no longer these."""
@@ -69,4 +73,5 @@ class Desks:
         if not keys:  # a domain of the tenant without keys here: the shared domain at least vouches for it
             keys = open_keys(tx, self._seal, tenant_id, self._shared.domain)
         loaded = [SigningKey(k.domain, k.selector, k.algorithm, load_key(private)) for k, private in keys]
-        return Desk(tenant, identities, author, Signer(loaded) if loaded else None)
+        settings = list_settings(tx, tenant_id)
+        return Desk(tenant, identities, author, Signer(loaded) if loaded else None, settings)

@@ -6,22 +6,25 @@ goes to; the header and the document's contacts only give names and places (To, 
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from gateway.mail.address import Address
 from gateway.mail.header_mailboxes import read_mailboxes
 from gateway.mail.message import Head, decode, decode_text, walk
 from gateway.mail.reply import Refused
+from gateway.outbound.control import Control
 from gateway.outbound.desk import Desk
 from gateway.outbound.documents import Document, read_document, sendable
 from gateway.outbound.letterhead import Letterhead
+from gateway.outbound.triggers import TRIGGERS
 from gateway.store.database import new_id
 from gateway.store.documents import StoredDocument
 from gateway.store.messages import SMTPUTF8, Message
 
 DOCUMENT_TYPES = ("application/vnd.ar-gateway.document+json", "application/json")
-TEMPLATES = {"invoice": "new_invoice"}  # which template a document is sent with
+TEMPLATES = {"invoice": "new_invoice"}  # which template a document is sent with by hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Letter:
     recipients: tuple[Address, ...]
     to: tuple[tuple[str, str], ...] = ()
     cc: tuple[tuple[str, str], ...] = ()
+    control: Control = field(default_factory=Control)
 
 
 def find_document(raw: bytes, head: Head) -> tuple[Document | None, str]:
@@ -58,23 +62,39 @@ def find_document(raw: bytes, head: Head) -> tuple[Document | None, str]:
     return (document, personal) if document is not None else (None, "")
 
 
-def address_document(letterhead: Letterhead, document: Document, head: Head, envelope: Sequence[Address]) -> Letter:
-    """Whom a document goes to, and with which template. Raises Refused for a draft, or when nobody is named."""
-    template = TEMPLATES.get(document.type, "")
-    if not template:
+def address_document(
+    letterhead: Letterhead, document: Document, head: Head, envelope: Sequence[Address], control: Control
+) -> Letter:
+    """Whom a document goes to, and with which template.
+
+    Raises Refused for a draft that is to be sent by hand, and when nobody is named.
+    """
+    template = _template(document, control)
+    if not control.event and template:
+        sendable(document)
+    recipients = tuple(address for address in envelope if not letterhead.is_send_address(address))
+    if not recipients:
+        recipients = tuple(one.address for one in document.recipients())
+    if not recipients and not control.event and template:  # an event opens the thread instead (never in silence)
+        raise Refused(554, "5.6.0", "the document names no address to send to; add customer.contacts[].email")
+    places = _places(document, head, recipients)
+    to, cc = (tuple((name, str(a)) for kind, name, a in places.values() if kind == wanted) for wanted in ("to", "cc"))
+    return Letter(document, template, recipients, to, cc, control)
+
+
+def _template(document: Document, control: Control) -> str:
+    """The template that is asked for: by name, by the event, or by hand; "" when nothing is to be sent."""
+    if control.template:
+        return "" if control.template == "none" else control.template
+    if control.event:
+        return TRIGGERS[control.event].template
+    by_hand = TEMPLATES.get(document.type, "")
+    if not by_hand:
         raise Refused(
             554, "5.6.0", f"a document of type {document.type} cannot be rendered yet (this version renders: "
             f"{', '.join(TEMPLATES)}); hand the mail over composed"
         )  # fmt: skip
-    sendable(document)
-    recipients = tuple(address for address in envelope if not letterhead.is_send_address(address))
-    if not recipients:
-        recipients = tuple(one.address for one in document.recipients())
-    if not recipients:
-        raise Refused(554, "5.6.0", "the document names no address to send to; add customer.contacts[].email")
-    places = _places(document, head, recipients)
-    to, cc = (tuple((name, str(a)) for kind, name, a in places.values() if kind == wanted) for wanted in ("to", "cc"))
-    return Letter(document, template, recipients, to, cc)
+    return by_hand
 
 
 def _places(document: Document, head: Head, recipients: tuple[Address, ...]) -> dict[str, tuple[str, str, Address]]:
@@ -102,7 +122,10 @@ def document_message(
 ) -> Message:
     """The message as it is stored before it is rendered; its thread is found in the door's transaction."""
     document, message_id = letter.document, new_id()
-    detail = {"to": [list(pair) for pair in letter.to], "cc": [list(pair) for pair in letter.cc]}
+    detail: dict[str, Any] = letter.control.remembered()
+    detail |= {"to": [list(pair) for pair in letter.to], "cc": [list(pair) for pair in letter.cc]}
+    if letter.control.attach_pdf is not None:
+        detail["attach_pdf"] = letter.control.attach_pdf
     return Message(
         tenant_id=desk.tenant.id,
         id=message_id,
@@ -116,7 +139,10 @@ def document_message(
         content_state="pending",
         flags=SMTPUTF8 * any(not address.ascii for address in letter.recipients),
         template=letter.template,
-        language=document.language or document.payer_or_customer.language or desk.tenant.language,
+        language=letter.control.language
+        or document.language
+        or document.payer_or_customer.language
+        or desk.tenant.language,
         detail=detail | ({"personal": personal} if personal else {}),
         document_type=document.type,
         document_id=document.id,

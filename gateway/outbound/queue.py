@@ -12,6 +12,7 @@ end of a lease, committed, and only then is the remote spoken to; so a crash cos
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, update
 
@@ -19,7 +20,7 @@ from gateway.mail.reasons import is_recipient_fault, reason_of
 from gateway.mail.status import Action, DeliveryStatus
 from gateway.outbound.retry import Retry
 from gateway.outbound.suppression import suppress
-from gateway.store.database import Prepared, Transaction
+from gateway.store.database import Prepared, Transaction, from_ms
 from gateway.store.events import add_event
 from gateway.store.schema import attempt, delivery, message, tenant_queue
 from gateway.store.threads import open_thread
@@ -501,6 +502,23 @@ def park(tx: Transaction, now_ms: int, made: Booked, why: str) -> None:
     """Hold a delivery that failed on our side again and again, and show it: trying on would not help."""
     if hold(tx, now_ms, made.tenant_id, (made.message_id, made.number), why):
         open_thread(tx, now_ms, made.tenant_id, made.thread_id, PARKED, recipient=made.recipient)
+
+
+def is_waiting(tx: Transaction, tenant_id: str, message_id: str) -> bool:
+    """Whether a message is queued and nobody has tried it yet: what was held or scheduled."""
+    where = (delivery.c.tenant_id == tenant_id) & (delivery.c.message_id == message_id)
+    untried = where & (delivery.c.state == QUEUED) & (delivery.c.attempts == 0)
+    return tx.first(select(delivery.c.number).where(untried).limit(1)) is not None
+
+
+def reschedule(tx: Transaction, tenant_id: str, message_id: str, at_ms: int | None) -> datetime | None:
+    """Move the first attempt of a message that waits (None: leave it); when it is."""
+    where = (delivery.c.tenant_id == tenant_id) & (delivery.c.message_id == message_id)
+    untried = where & (delivery.c.state == QUEUED) & (delivery.c.attempts == 0)
+    if at_ms is not None and tx.change(update(delivery).where(untried).values(next_attempt_at=at_ms)):
+        wake(tx, tenant_id, at_ms)
+    row = tx.first(select(func.min(delivery.c.next_attempt_at)).where(untried))
+    return from_ms(row[0])
 
 
 # -- what people do with it

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.mail.reply import Refused, Reply
-from gateway.outbound.submission import Door, Handed, Rcpt, accept
+from gateway.outbound.handed import Handed, Rcpt
+from gateway.outbound.submission import Door, accept
 from gateway.store.tenants import find_login, list_networks, verify_password
 from gateway.wire.smtp_session import Envelope, Recipient, Session
 

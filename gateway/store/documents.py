@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import insert, select, update
 
 from gateway.store.database import Transaction, from_ms
-from gateway.store.schema import document, pdf
+from gateway.store.schema import document, pdf, revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class StoredDocument:
     sha256: str
     thread_id: str
     sent_at: datetime | None = None
+    automatic_id: str = ""  # the one automatic message
 
 
 DOCUMENT_TYPES = (
@@ -50,7 +51,13 @@ def put_document(tx: Transaction, now_ms: int, tenant_id: str, made: StoredDocum
     """Keep a document or its new state: "received", "updated", or "unchanged"."""
     where = (document.c.tenant_id == tenant_id) & (document.c.type == made.type) & (document.c.document_id == made.id)
     row = tx.first(select(document.c.sha256).where(where))
-    values: dict[str, Any] = {name: getattr(made, name) for name in _NAMES if name not in ("id", "sent_at")}
+    history = {"tenant_id": tenant_id, "type": made.type, "document_id": made.id, "sha256": made.sha256,
+               "revision": made.revision, "body": made.body, "created_at": now_ms}  # fmt: skip
+    if row is None or row[0] != made.sha256:
+        tx.change(tx.upsert(revision).values(history).on_conflict_do_nothing())
+    values: dict[str, Any] = {
+        name: getattr(made, name) for name in _NAMES if name not in ("id", "sent_at", "automatic_id")
+    }
     values["updated_at"] = now_ms
     if row is None:
         tx.change(insert(document).values(tenant_id=tenant_id, document_id=made.id, created_at=now_ms, **values))
@@ -65,6 +72,12 @@ def mark_sent(tx: Transaction, now_ms: int, tenant_id: str, type: str, document_
     """A mail with the document was accepted for sending (S86)."""
     where = (document.c.tenant_id == tenant_id) & (document.c.type == type) & (document.c.document_id == document_id)
     tx.change(update(document).where(where, document.c.sent_at.is_(None)).values(sent_at=now_ms))
+
+
+def set_automatic(tx: Transaction, tenant_id: str, type: str, document_id: str, message_id: str) -> None:
+    """Note the automatic message of a document."""
+    where = (document.c.tenant_id == tenant_id) & (document.c.type == type) & (document.c.document_id == document_id)
+    tx.change(update(document).where(where).values(automatic_id=message_id))
 
 
 def _document(row: Any) -> StoredDocument:
@@ -85,6 +98,13 @@ def find_documents(tx: Transaction, tenant_id: str, number: str) -> list[StoredD
     """The documents that people call by this number, or that the billing system knows by this id."""
     where = (document.c.number == number) | (document.c.document_id == number)
     return [_document(row) for row in tx.all(select(*_COLUMNS).where(document.c.tenant_id == tenant_id, where))]
+
+
+def list_documents(tx: Transaction, tenant_id: str, limit: int = 50) -> list[StoredDocument]:
+    """A tenant's documents, the latest changed first."""
+    order = (document.c.updated_at.desc(), document.c.document_id)
+    rows = tx.all(select(*_COLUMNS).where(document.c.tenant_id == tenant_id).order_by(*order).limit(limit))
+    return [_document(row) for row in rows]
 
 
 def put_pdf(

@@ -18,7 +18,7 @@ from gateway.store.schema import event
 TYPES = frozenset(
     """
     document.received document.updated
-    message.accepted message.held message.canceled message.rendered message.queued message.released
+    message.accepted message.stored message.held message.canceled message.rendered message.queued message.released
     attempt
     recipient.accepted recipient.delivered recipient.deferred recipient.bounced recipient.suppressed
     recipient.expired

@@ -156,11 +156,47 @@ document = Table(
     Column("body", LargeBinary, nullable=False),  # canonical JSON
     Column("sha256", String(64), nullable=False),
     _id("thread_id"),
-    _at("sent_at"),
+    _at("sent_at"),  # by hand, automatically, or marked as sent: one state (S86)
     _at("created_at", nullable=False),
     _at("updated_at", nullable=False),
+    Column("automatic_id", _ID, nullable=False, server_default=""),  # the one automatic message of the document (S34)
     Index("document_number", "tenant_id", "number"),
     comment="store/documents",
+)
+
+revision = Table(
+    "document_revision",
+    metadata,
+    _key(),
+    Column("type", String(20), primary_key=True),
+    Column("document_id", String(191), primary_key=True),
+    Column("sha256", String(64), primary_key=True),  # of the canonical document
+    _number("revision", 1),
+    Column("body", LargeBinary, nullable=False),
+    _at("created_at", nullable=False),
+    comment="store/documents",
+)
+
+template_setting = Table(
+    "template_setting",
+    metadata,
+    _key(),
+    Column("key", String(40), primary_key=True),
+    Column("language", String(2), primary_key=True),  # "" for the switches
+    _text("data"),  # JSON: only what the tenant changed
+    comment="store/template_settings",
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    _key(),
+    Column("key", String(256), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    _id("message_id"),
+    _id("thread_id"),
+    _at("created_at", nullable=False),
+    comment="store/idempotency",
 )
 
 pdf = Table(

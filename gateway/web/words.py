@@ -113,6 +113,7 @@ CHIPS: dict[str, tuple[str, str]] = {
     "reopened": (msgid("reopened"), NOTE),
     "render_failed": (msgid("problem"), POLICY),
     "parked": (msgid("problem"), POLICY),
+    "no_address": (msgid("no address"), POLICY),
     "complaint": (msgid("complaint"), FAULT),
     "challenge": (msgid("sender check"), REPLY),
     "unclear": (msgid("unclear report"), POLICY),

@@ -200,6 +200,21 @@ def test_a_delivery_is_held_released_cancelled_and_tried_again(shell: Shell) -> 
     assert events[1:] == ["message.held", "message.released", "message.canceled", "message.queued"]
 
 
+def test_a_trigger_is_switched_and_a_document_is_marked_as_sent(shell: Shell) -> None:
+    shell("template", "set", "new_invoice", "--automatic")
+    listed = {row["template"]: row for row in shell("template", "list", "--json").json}
+    assert listed["new_invoice"]["automatic"] and listed["new_invoice"]["changed"] == ["automatic"]
+    assert not listed["paid_invoice"]["enabled"]
+    assert "there is no template" in shell("template", "set", "nothing", "--automatic", status=1).err
+    shell("template", "set", "new_invoice", "--default")
+    assert not shell("template", "list", "--json").json[0]["automatic"]
+    shell("send", "--to", "marked@client.test", str(DOCUMENT))
+    [name] = [row["document"] for row in shell("document", "list", "--json").json][:1]
+    assert "is marked as sent" in shell("document", "sent", name).out
+    assert shell("document", "show", name, "--json").json["sent_at"]
+    assert "there is no document" in shell("document", "show", "invoice/none", status=1).err
+
+
 def test_lists_that_are_empty_say_so(shell: Shell) -> None:
     assert shell("suppression", "list", "--json").json == []
     assert shell("inbox", "list").out == "nothing to do\n"

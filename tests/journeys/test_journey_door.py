@@ -47,7 +47,7 @@ def refusals() -> Iterator[tuple[bytes, int, tuple[str, ...]]]:
     yield with_head("X-AR-Documnet: invoice/1"), 554, ("X-AR-Documnet", "X-AR-Document")
     yield with_head("X-AR-Document: 42"), 554, ("type/id",)
     yield with_head("X-AR-Language: de"), 554, ("ro, ru, en",)
-    yield with_head("X-AR-Send-At: 2026-12-01T10:00:00Z"), 554, ("X-AR-Send-At",)
+    yield with_head("X-AR-Send-At: tomorrow"), 554, ("X-AR-Send-At", "2026-12-08T09:00:00+02:00")
     yield with_head("From: second@acme.test"), 554, ("From",)
     yield with_head("Subject: second"), 554, ("Subject",)
     yield compose().replace(b"From: ", b"From: b@acme.test, "), 554, ("several authors",)

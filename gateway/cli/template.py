@@ -1,0 +1,60 @@
+"""`gateway template`: which templates a tenant uses, with PDF or not, and which go by themselves."""
+
+import click
+
+from gateway.cli.common import Context, json_option, pass_context, show_rows, tenant_option, told
+from gateway.outbound.texts import templates
+from gateway.outbound.triggers import TRIGGERS, choice_of
+from gateway.store.template_settings import SWITCHES, change_setting, list_settings
+
+
+@click.group()
+def template() -> None:
+    """Templates and their triggers."""
+
+
+@template.command("list")
+@tenant_option
+@json_option
+@pass_context
+def list_(context: Context, slug: str, as_json: bool) -> None:
+    """List the templates as a tenant has them, and the events that send them."""
+    settings = context.read(list_settings, context.tenant(slug).id)
+    rows = []
+    for key in templates():
+        choice = choice_of(key, settings)
+        rows.append(
+            {
+                "template": key,
+                "enabled": choice.enabled,
+                "attach_pdf": choice.attach_pdf,
+                "automatic": choice.automatic,
+                "changed": sorted(settings.get((key, ""), {})),
+                "events": [event for event, trigger in TRIGGERS.items() if trigger.template == key],
+            }
+        )
+    show_rows(rows, as_json, empty="no templates")
+
+
+@template.command("set")
+@tenant_option
+@click.argument("key")
+@click.option("--enabled/--disabled", default=None, help="Whether it may be used.")
+@click.option("--attach-pdf/--no-pdf", default=None, help="Whether the PDF goes with it.")
+@click.option("--automatic/--manual", default=None, help="Whether its event sends it by itself.")
+@click.option("--default", "as_default", is_flag=True, help="Follow the product's default again in everything.")
+@json_option
+@pass_context
+def set_(
+    context: Context, slug: str, key: str, enabled: bool | None, attach_pdf: bool | None, automatic: bool | None,
+    as_default: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Change a template's switches; they hold from the tenant's next message on."""
+    if key not in templates():
+        raise click.ClickException(f"there is no template {key!r}; there are {', '.join(templates())}")
+    given = {"enabled": enabled, "attach_pdf": attach_pdf, "automatic": automatic}
+    changes = dict.fromkeys(SWITCHES) if as_default else {k: v for k, v in given.items() if v is not None}
+    if not changes:
+        raise click.UsageError("say what to change; see --help")
+    context.write(change_setting, context.tenant(slug).id, key, "", changes)
+    told(as_json, f"changed {key}", template=key, changed=sorted(changes))

@@ -1,0 +1,216 @@
+"""The door's transaction: a message and its deliveries are kept, scheduled, or stored only, all in one commit.
+
+Called by `submission.accept` on the writer thread. Everything that an X-AR-* field decides about whether and when mail
+leaves is decided here, with the document's state at hand: the triggers, their hold, exactly one automatic mail for a
+document, idempotency keys, suppressed recipients. The answer says in words what was decided.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from gateway.mail.reply import Refused
+from gateway.mail.verp import return_token
+from gateway.outbound import automation
+from gateway.outbound.desk import Desk, Stale
+from gateway.outbound.document_mail import stored
+from gateway.outbound.handed import Handed, Ready, Receipt
+from gateway.outbound.queue import Booked, Recipient, cancel, enqueue, settle_suppressed, with_content
+from gateway.outbound.suppression import get_suppressed
+from gateway.outbound.triggers import choice_of
+from gateway.store.database import Transaction, random_bytes, to_ms
+from gateway.store.documents import mark_sent, put_document
+from gateway.store.events import add_event
+from gateway.store.idempotency import Remembered, find_key, remember_key
+from gateway.store.messages import Message, add_message
+from gateway.store.threads import add_thread, find_thread, open_thread, thread_of_document, touch_thread
+
+NO_ADDRESS = "no_address"  # the chip of a thread whose document nobody can be sent
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How this node queues. `node` is "" when it cannot send at once."""
+
+    node: str
+    lease_ms: int
+    expire_ms: int
+
+
+def keep(tx: Transaction, terms: Terms, desk: Desk, handed: Handed, ready: Ready, now: datetime) -> Receipt:
+    """Keep what is ready. Raises Stale when the desk is outdated, Refused in words."""
+    desk.check(tx)
+    now_ms, control = to_ms(now), ready.control
+    seen = _seen(tx, now_ms, desk, ready)
+    if seen is not None:
+        return seen
+    ready, changed = _place(tx, now_ms, desk, ready)
+    plan = automation.plan(tx, desk, ready, changed, now)
+    if plan.existing:  # the automatic mail of the document, still held: with the corrections, and its time anew
+        return Receipt(plan.existing, ready.message.thread_id, _held(plan.existing, plan.at or now, now, desk))
+    if plan.at is None:
+        return _store_only(tx, now_ms, desk, ready, plan.why)
+    _check_template(desk, ready, explicit=not control.event)
+    receipt = _queue(tx, terms, desk, handed, ready, plan.at, now)
+    if control.event and plan.automatic:
+        automation.mark(tx, desk, ready)
+    elif ready.message.document_type and not control.test:
+        mark_sent(tx, now_ms, desk.tenant.id, ready.message.document_type, ready.message.document_id)
+    _remember(tx, now_ms, desk, ready)
+    return receipt
+
+
+def _seen(tx: Transaction, now_ms: int, desk: Desk, ready: Ready) -> Receipt | None:
+    key = ready.control.idempotency_key
+    if not key or "duplicate" in ready.control.force:
+        return None
+    known = find_key(tx, now_ms, desk.tenant.id, key)
+    if known is None:
+        return None
+    if known.digest != ready.digest:
+        first = known.message_id or "stored"
+        words = f"the idempotency key {key[:60]!r} was used for other content ({first}); use a new key for new content"
+        raise Refused(554, "5.6.0", words)
+    name = known.message_id or "what was stored"
+    return Receipt(known.message_id, known.thread_id, f"Duplicate of {name} by idempotency key, nothing sent")
+
+
+def _remember(tx: Transaction, now_ms: int, desk: Desk, ready: Ready) -> None:
+    key = ready.control.idempotency_key
+    if key and find_key(tx, now_ms, desk.tenant.id, key) is None:
+        made = Remembered(ready.digest, ready.message.id, ready.message.thread_id)
+        remember_key(tx, now_ms, desk.tenant.id, key, made)
+
+
+# -- where it belongs
+
+
+def _place(tx: Transaction, now_ms: int, desk: Desk, ready: Ready) -> tuple[Ready, bool]:
+    """(it in its thread, whether its document is new or changed)."""
+    tenant_id, message = desk.tenant.id, ready.message
+    document = ready.document
+    if document is None:
+        _place_relay(tx, now_ms, tenant_id, ready)
+        return ready, True
+    key = (document.type, document.id, document.number)
+    thread_id = thread_of_document(tx, now_ms, tenant_id, key, document.number, ready.customer)
+    kept = put_document(tx, now_ms, tenant_id, stored(document, thread_id, document.canonical()))
+    if kept != "unchanged":
+        data = {"type": document.type, "id": document.id, "revision": document.revision}
+        add_event(tx, now_ms, tenant_id, f"document.{kept}", thread_id=thread_id, message_id=message.id, data=data)
+    return replace(ready, message=replace(message, thread_id=thread_id)), kept != "unchanged"
+
+
+def _place_relay(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> None:
+    control, thread_id = ready.control, ready.message.thread_id
+    known = find_thread(tx, tenant_id, control.thread_key) if control.thread_key else None
+    if known is None:
+        key = (control.document_type, control.document_id, control.number)
+        add_thread(
+            tx, now_ms, tenant_id, thread_id,
+            key=control.thread_key, subject=ready.message.subject, document=key, customer=ready.customer,
+        )  # fmt: skip
+    elif known.id != thread_id:  # its first mail was accepted while this one was being signed
+        raise Stale
+    else:
+        touch_thread(tx, now_ms, tenant_id, known.id)
+    automation.keep_facts(tx, now_ms, tenant_id, ready)
+
+
+def _check_template(desk: Desk, ready: Ready, *, explicit: bool) -> None:
+    template = ready.message.template
+    if ready.document is not None and explicit and not choice_of(template, desk.settings).enabled:
+        raise Refused(550, "5.7.1", f"the template {template} is off for this tenant; turn it on, or use another")
+
+
+# -- what becomes of it
+
+
+def _store_only(tx: Transaction, now_ms: int, desk: Desk, ready: Ready, why: str) -> Receipt:
+    """Keep the document or the mail, and send nothing: said in the answer and in the thread."""
+    message, tenant_id = ready.message, desk.tenant.id
+    message_id = ""
+    if ready.raw:  # a composed mail has no other home; a document is rendered anew when it is sent
+        add_message(tx, message, ready.raw)
+        message_id = message.id
+    data = {"why": why, "event": ready.control.event}
+    add_event(tx, now_ms, tenant_id, "message.stored", thread_id=message.thread_id, message_id=message_id, data=data)
+    if ready.document is not None and ready.control.event and not ready.recipients:
+        open_thread(tx, now_ms, tenant_id, message.thread_id, NO_ADDRESS)
+    _remember(tx, now_ms, desk, replace(ready, message=replace(message, id=message_id)))
+    return Receipt(message_id, message.thread_id, f"Stored only: {why}")
+
+
+def _queue(
+    tx: Transaction, terms: Terms, desk: Desk, handed: Handed, ready: Ready, at: datetime, now: datetime
+) -> Receipt:
+    now_ms, control, message = to_ms(now), ready.control, ready.message
+    add_message(tx, message, ready.raw)
+    later = at > now
+    node = "" if later or control.test else terms.node
+    due_at = to_ms(at) if later else now_ms + terms.lease_ms if node else now_ms
+    booked = enqueue(
+        tx,
+        now_ms,
+        message.tenant_id,
+        message.id,
+        message.thread_id,
+        [Recipient(str(r.address), return_token(random_bytes(10)), r.notify) for r in ready.recipients],
+        node=node,
+        due_at=due_at,
+        expires_at=max(due_at, now_ms) + terms.expire_ms,
+    )
+    text = _answer(tx, now_ms, desk, ready, at, now)
+    _note_accepted(tx, now_ms, handed, message, len(booked), text)
+    left, notes = (booked, []) if "suppressed" in control.force else _drop_suppressed(tx, now_ms, booked)
+    if node:
+        left = [with_content(made, ready.raw, message.flags) if ready.raw else made for made in left]
+    return Receipt(message.id, message.thread_id, "; ".join([text, *notes]), tuple(left) if node else ())
+
+
+def _answer(tx: Transaction, now_ms: int, desk: Desk, ready: Ready, at: datetime, now: datetime) -> str:
+    """The sentence of the answer; a test ends here, and a held mail is noted."""
+    message = ready.message
+    if ready.control.test:
+        cancel(tx, now_ms, message.tenant_id, (message.id, 0), "X-AR-Test: nothing leaves")
+        return f"Test {message.id}, thread {message.thread_id}: everything is right, nothing leaves"
+    if at > now:
+        data = {"why": ready.control.event or "scheduled", "until": at.isoformat()}
+        add_event(tx, now_ms, message.tenant_id, "message.held", thread_id=message.thread_id,
+                  message_id=message.id, data=data)  # fmt: skip
+        return _held(message.id, at, now, desk)
+    text = f"Queued {message.id}, thread {message.thread_id}"
+    return f"{text}, template {message.template}" if ready.document is not None else text
+
+
+def _held(message_id: str, at: datetime, now: datetime, desk: Desk) -> str:
+    zone = ZoneInfo(desk.tenant.timezone)
+    local = at.astimezone(zone)
+    form = "%H:%M:%S" if local.date() == now.astimezone(zone).date() else "%Y-%m-%d %H:%M:%S"
+    return f"Held until {local:{form}} {message_id}; cancel with: gateway queue cancel {message_id}"
+
+
+def _note_accepted(tx: Transaction, now_ms: int, handed: Handed, message: Message, count: int, text: str) -> None:
+    data = {
+        "recipients": count,
+        "credential": handed.credential,
+        "peer": handed.peer,
+        "size": message.size,
+        "reply": f"250 2.0.0 {text}",
+    }
+    add_event(
+        tx, now_ms, message.tenant_id, "message.accepted", thread_id=message.thread_id, message_id=message.id, data=data
+    )
+
+
+def _drop_suppressed(tx: Transaction, now_ms: int, booked: list[Booked]) -> tuple[list[Booked], list[str]]:
+    left, notes = [], []
+    for made in booked:
+        found = get_suppressed(tx, made.tenant_id, made.recipient)
+        if found is None:
+            left.append(made)
+            continue
+        since = f"{found.created_at:%Y-%m-%d}"
+        settle_suppressed(tx, now_ms, made, since, found.reason, found.evidence)
+        notes.append(f"{made.recipient} is suppressed since {since} ({found.evidence}) and was not mailed")
+    return left, notes

@@ -1,0 +1,147 @@
+"""Automatic mail of a document: exactly one, held for corrections, and none once it was sent, paid or voided (S23-S34).
+
+Used inside the door's transaction (`outbound.accepting`), where the document's row and its pending mail are at hand.
+`triggers` decides; here the decision meets what is in the database.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.mail.reply import Refused
+from gateway.outbound.desk import Desk
+from gateway.outbound.handed import Ready
+from gateway.outbound.queue import cancel, is_waiting, reschedule
+from gateway.outbound.triggers import SETTLED, TRIGGERS, Facts, choice_of, decide, earliest, need_trigger
+from gateway.store.database import Transaction, to_ms
+from gateway.store.documents import DOCUMENT_TYPES, StoredDocument, get_document, mark_sent, put_document, set_automatic
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """When the mail goes; None: stored only. `existing` is the held automatic mail that stands for this one."""
+
+    at: datetime | None
+    why: str = ""
+    existing: str = ""
+    automatic: bool = False
+
+
+def plan(tx: Transaction, desk: Desk, ready: Ready, changed: bool, now: datetime) -> Plan:
+    """What is to be done with a message, and with the automatic mail that its document may be waiting for."""
+    control, message = ready.control, ready.message
+    document = get_document(tx, desk.tenant.id, message.document_type, message.document_id)
+    waiting = document is not None and bool(document.automatic_id) and _waits(tx, desk, document.automatic_id)
+    if control.template == "none" and ready.document is not None:
+        if document is not None and waiting:
+            _correct(tx, desk, document, changed, now)
+        return Plan(None, "X-AR-Template is none")
+    if not control.event:
+        if document is not None and waiting:  # sent by hand before: no automatic mail (S29)
+            _cancel(tx, desk, document, now, "it was sent by hand")
+        return Plan(control.first_attempt(now))
+    return _plan_event(tx, desk, ready, document, waiting, changed, now)
+
+
+def _plan_event(
+    tx: Transaction, desk: Desk, ready: Ready, document: StoredDocument | None, waiting: bool, changed: bool,
+    now: datetime,
+) -> Plan:  # fmt: skip
+    trigger = need_trigger(ready.control.event)
+    facts = _facts(ready, document)
+    if document is not None and waiting and (facts.status in SETTLED or not trigger.holds):
+        _correct(tx, desk, document, changed, now)
+        waiting = waiting and facts.status not in SETTLED
+    if trigger.holds and document is not None and document.automatic_id:
+        if not waiting:
+            return Plan(None, f"the automatic mail of this document was made already ({document.automatic_id})")
+        if ready.document is not None:
+            at = _correct(tx, desk, document, changed, now)
+            return Plan(at, existing=document.automatic_id)
+        _cancel(tx, desk, document, now, "a corrected mail takes its place")
+    choice = choice_of(trigger.template, desk.settings) if trigger.template else None
+    decision = decide(ready.control.event, choice, facts, now, desk.tenant.timezone)
+    if decision.at is not None and ready.document is not None and not ready.recipients:
+        return Plan(None, "the document names no address to send to")
+    return Plan(decision.at, decision.why, automatic=trigger.holds)
+
+
+def _facts(ready: Ready, document: StoredDocument | None) -> Facts:
+    if ready.document is not None:
+        status, issued = ready.document.status, ready.document.issue_date
+    else:
+        status, issued = ready.control.status, ready.control.issued
+    return Facts(status, issued, bool(document and document.sent_at))
+
+
+def _waits(tx: Transaction, desk: Desk, message_id: str) -> bool:
+    return is_waiting(tx, desk.tenant.id, message_id)
+
+
+def _correct(tx: Transaction, desk: Desk, document: StoredDocument, changed: bool, now: datetime) -> datetime:
+    """Bring the held mail in line with its document: cancelled when settled, its time anew when changed (S28, S33)."""
+    if document.status in SETTLED:
+        _cancel(tx, desk, document, now, f"the document is {document.status}")
+        return now
+    trigger = next(t for t in TRIGGERS.values() if t.holds)  # all holds are of one length
+    at = earliest(trigger, Facts(document.status, document.issue_date), now, desk.tenant.timezone)
+    return reschedule(tx, desk.tenant.id, document.automatic_id, to_ms(at) if changed else None) or at
+
+
+def _cancel(tx: Transaction, desk: Desk, document: StoredDocument, now: datetime, why: str) -> None:
+    cancel(tx, to_ms(now), desk.tenant.id, (document.automatic_id, 0), why)
+
+
+def mark(tx: Transaction, desk: Desk, ready: Ready) -> None:
+    """This message is the one automatic mail of its document."""
+    message = ready.message
+    if message.document_type:
+        set_automatic(tx, desk.tenant.id, message.document_type, message.document_id, message.id)
+
+
+def keep_facts(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> None:
+    """Give a composed mail's document a row, so that "sent" and "one automatic mail" have a place.
+
+    Only what X-AR-* fields say is known of it; a document that was handed over as data is never overwritten by less.
+    """
+    control, message = ready.control, ready.message
+    if not control.document_type:
+        return
+    known = get_document(tx, tenant_id, control.document_type, control.document_id)
+    if known is not None and not known.body.startswith(b'{"composed"'):
+        return
+    if control.document_type not in DOCUMENT_TYPES:  # fmt: skip
+        raise Refused(554, "5.6.0", f'X-AR-Document "{control.document_type}" is no type of document; write invoice/…')
+    facts = {"composed": True, "number": control.number, "amount": control.amount, "issued": control.issued,
+             "due": control.due, "status": control.status}  # fmt: skip
+    body = json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode()
+    made = StoredDocument(
+        type=control.document_type,
+        id=control.document_id,
+        number=control.number or control.document_id,
+        revision=1,
+        status=control.status,
+        language=control.language,
+        currency=control.currency,
+        customer_id=control.customer,
+        customer_name=ready.customer[:300],
+        total=control.amount,
+        balance=control.balance or control.amount,
+        issue_date=control.issued,
+        due_date=control.due,
+        body=body,
+        sha256=hashlib.sha256(body).hexdigest(),
+        thread_id=message.thread_id,
+    )
+    put_document(tx, now_ms, tenant_id, made)
+
+
+def mark_as_sent(tx: Transaction, now: datetime, tenant_id: str, type: str, document_id: str) -> bool:
+    """A person says that the document reached its customer another way (S30); whether a held mail was cancelled."""
+    now_ms = to_ms(now)
+    mark_sent(tx, now_ms, tenant_id, type, document_id)
+    found = get_document(tx, tenant_id, type, document_id)
+    if found is None or not found.automatic_id or not is_waiting(tx, tenant_id, found.automatic_id):
+        return False
+    return bool(cancel(tx, now_ms, tenant_id, (found.automatic_id, 0), "the document was marked as sent"))
