@@ -25,6 +25,7 @@ COMMANDS = {
     "domain": "domain",
     "template": "template",
     "send": "send",
+    "validate": "validate",
     "document": "document",
     "queue": "queue",
     "trace": "trace",

@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -23,7 +23,10 @@ from gateway.outbound.documents.fields import quoted
 from gateway.outbound.documents.model import Document, Line, Party, Recipient, Totals
 from gateway.outbound.documents.sums import Complaint, check_sums
 
-__all__ = ["Document", "Line", "Party", "Recipient", "Totals", "explain", "read_document", "sendable"]
+__all__ = [
+    "Document", "Line", "Party", "Recipient", "Totals",
+    "check_values", "explain", "read_document", "refuse", "sendable",
+]  # fmt: skip
 
 MAX_BYTES = 2**20
 MAX_BYTES_WITH_FILES = 25 * 10**6
@@ -66,11 +69,16 @@ def read_document(data: bytes) -> Document:
     """
     document, complaints = _read(data)
     if document is None or complaints:
-        lines = [f"{field} {message}".strip() for field, message in complaints[:MAX_COMPLAINTS]]
-        if len(complaints) > MAX_COMPLAINTS:
-            lines[-1] += f" (and {len(complaints) - MAX_COMPLAINTS} more)"
-        raise Refused(554, "5.6.0", "\n".join(lines))
+        raise refuse(complaints)
     return document
+
+
+def refuse(complaints: Sequence[Complaint]) -> Refused:
+    """The refusal that says what is wrong with a document, in at most five lines."""
+    lines = [f"{field} {message}".strip() for field, message in complaints[:MAX_COMPLAINTS]]
+    if len(complaints) > MAX_COMPLAINTS:
+        lines[-1] += f" (and {len(complaints) - MAX_COMPLAINTS} more)"
+    return Refused(554, "5.6.0", "\n".join(lines))
 
 
 def explain(data: bytes) -> list[Complaint]:
@@ -79,12 +87,10 @@ def explain(data: bytes) -> list[Complaint]:
 
 
 def sendable(document: Document) -> None:
-    """Raise `Refused` 554 5.6.0 for a document that must not be mailed: a draft, or a type not rendered yet."""
-    name = f"{document.type} {document.number}"
+    """Raise `Refused` 554 5.6.0 for a document that must not be mailed: a draft."""
     if document.status == "draft":
+        name = f"{document.type} {document.number}"
         raise Refused(554, "5.6.0", f"{name} is a draft; send it when its status is open")
-    if document.type != "invoice":
-        raise Refused(554, "5.6.0", f"{name}: documents of type {document.type} are not rendered yet; send an invoice")
 
 
 def _read(data: bytes) -> tuple[Document | None, list[Complaint]]:
@@ -92,6 +98,14 @@ def _read(data: bytes) -> tuple[Document | None, list[Complaint]]:
         values = _parse(data)
     except ValueError as error:
         return None, [("", str(error))]
+    return check_values(values)
+
+
+def check_values(values: dict[str, Any]) -> tuple[Document | None, list[Complaint]]:
+    """The document that plain values make (of JSON, or of an e-invoice), and what is wrong with it.
+
+    A document comes back beside complaints when its fields are well formed and only its parts do not fit together.
+    """
     complaints = list(itertools.islice(_walk(values, ""), MAX_EXPLAINED))
     try:
         document = Document.model_validate(values)

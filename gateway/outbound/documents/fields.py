@@ -190,6 +190,14 @@ def _iban(value: Any) -> str:
     return value
 
 
+def is_account(text: str) -> bool:
+    """Whether a text is an account number that a document may hold."""
+    try:
+        return bool(_iban(text))
+    except PydanticCustomError:
+        return False
+
+
 def _mailbox(value: Any) -> str:
     if not isinstance(value, str) or len(value) > 320:
         raise wrong(f"{quoted(value)} is not a mail address; write local@domain")

@@ -15,12 +15,17 @@ from gateway.outbound.documents.model import Document, Totals
 Complaint = tuple[str, str]
 
 
+def minor_unit(currency: str) -> Decimal:
+    """The smallest amount of a currency: 0.01 for EUR, 1 for JPY."""
+    return Decimal(1).scaleb(-get_currency_precision(currency))
+
+
 def check_sums(document: Document) -> list[Complaint]:
     """What does not add up, as (field, message)."""
     totals = document.totals
     if totals is None:
         return []
-    minor = Decimal(1).scaleb(-get_currency_precision(document.currency))
+    minor = minor_unit(document.currency)
     half, tolerance = minor / 2, minor / 2 * max(len(document.lines), 1)
     found: list[Complaint] = []
     if document.lines and totals.lines and all(line.amount for line in document.lines):
