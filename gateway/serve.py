@@ -106,7 +106,7 @@ async def open_house(
         delivery = _delivery(config, database, letterhead, desks, workers, clock, hosts)
         door = Door(
             database, desks, letterhead, _retry(config), config.node, config.delivery.lease_seconds * 1000,
-            delivery.offer, delivery.has_room,
+            delivery.offer, delivery.has_room, partial(workers.run, seconds=config.workers.parse_seconds),
         )  # fmt: skip
         loop_task = asyncio.create_task(delivery.run(), name="delivery")
         stack.push_async_callback(_end, delivery, loop_task)
@@ -116,7 +116,7 @@ async def open_house(
         log.info("gateway.stopping")
 
 
-_PRELOAD = ("gateway.outbound.pdf", "gateway.mail.received")
+_PRELOAD = ("gateway.outbound.pdf", "gateway.mail.received", "gateway.outbound.handed_document")
 
 
 def _read_seal(config: Config) -> Seal:

@@ -1,6 +1,7 @@
 """`gateway send`: hand a document or a composed mail over from the command line, through the same door as SMTP."""
 
 import asyncio
+import base64
 import sys
 from email.parser import BytesHeaderParser
 from email.utils import getaddresses
@@ -13,7 +14,7 @@ from gateway.mail.address import parse_address
 from gateway.mail.header import address_list
 from gateway.mail.header_mailboxes import Mailbox
 from gateway.outbound.desk import Desks
-from gateway.outbound.documents import read_document
+from gateway.outbound.einvoice import recognise
 from gateway.outbound.handed import Handed, Receipt, parse_recipients
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.retry import Retry
@@ -21,7 +22,12 @@ from gateway.outbound.submission import Door, accept
 from gateway.store.schema import OPERATOR
 from gateway.store.sealed import read_secret
 
-JSON_HEAD = b"From: gateway send <cli@localhost>\r\nContent-Type: application/vnd.ar-gateway.document+json\r\n\r\n"
+_HEAD = b"From: gateway send <cli@localhost>\r\nContent-Transfer-Encoding: base64\r\nContent-Type: "
+HEADS = {
+    "json": _HEAD + b"application/vnd.ar-gateway.document+json\r\n\r\n",
+    "xml": _HEAD + b"application/xml\r\n\r\n",
+    "pdf": _HEAD + b"application/pdf\r\n\r\n",
+}
 
 
 @click.command()
@@ -31,7 +37,7 @@ JSON_HEAD = b"From: gateway send <cli@localhost>\r\nContent-Type: application/vn
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @pass_context
 def send(context: Context, slug: str, recipients: tuple[str, ...], as_json: bool, files: tuple[str, ...]) -> None:
-    """Send FILES: documents (.json) and composed mails (.eml); "-" reads standard input."""
+    """Send FILES: documents (JSON, UBL, CII, a PDF with one inside) and composed mails (.eml); "-" is standard input."""
     tenant = context.tenant(slug)
     receipts = []
     for name in files:
@@ -52,12 +58,12 @@ def _told(receipt: Receipt) -> str:
 
 
 def _hand(context: Context, tenant_id: str, data: bytes, recipients: tuple[str, ...]) -> Handed:
-    if data.lstrip()[:1] == b"{":
+    kind = recognise(data)
+    if kind:
         named = recipients or (f"send@{context.config.inbox_domain}",)
-        read_document(data)  # refuses in words before anything is wrapped
         rcpts = parse_recipients(named)
         head = address_list("To", [Mailbox("", rcpt.address) for rcpt in rcpts]) if recipients else b""
-        return Handed(tenant_id, "cli", rcpts, head + JSON_HEAD + data)
+        return Handed(tenant_id, "cli", rcpts, head + HEADS[kind] + base64.encodebytes(data).replace(b"\n", b"\r\n"))
     raw = (
         data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
     )  # a file has the system's line ends

@@ -6,6 +6,7 @@ thread opens with the reason: it is neither dropped nor sent bare. The PDF is ke
 """
 
 import asyncio
+import base64
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
@@ -23,13 +24,15 @@ from gateway.mail.reply import Refused
 from gateway.outbound.branding import frame_fields
 from gateway.outbound.desk import Desk, Desks
 from gateway.outbound.documents import Document, read_document
+from gateway.outbound.documents.model import File
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.queue import Booked, find_deliveries, hold, unbook, with_content
 from gateway.outbound.rendering import Brand, Rendered, render_mail
 from gateway.outbound.rendering import compose as compose_mail
+from gateway.outbound.texts import language_of
 from gateway.outbound.triggers import choice_of
 from gateway.store.database import Database, Transaction, to_ms
-from gateway.store.documents import get_document, mark_sent, put_pdf
+from gateway.store.documents import get_document, get_pdf, mark_sent, put_pdf
 from gateway.store.events import add_event
 from gateway.store.messages import Message, get_content, get_message, put_content
 from gateway.store.threads import name_thread, open_thread
@@ -91,10 +94,11 @@ async def _render(composition: Composition, made: Booked) -> None:
             raise _Lost
         now = composition.clock()
         brand = brand_of(desk)
+        drawn = await composition.database.read(_with_pdf, made.tenant_id, document, brand)
         rendered = await composition.run(
             render_mail,
             message.template,
-            document,
+            drawn,
             brand,
             day_of(desk, now),
             bool(message.detail.get("attach_pdf", choice_of(message.template, desk.settings).attach_pdf)),
@@ -197,6 +201,17 @@ def _listed(rendered: Rendered) -> list[dict[str, Any]]:
         }
         for one in rendered.attachments
     ]
+
+
+def _with_pdf(tx: Transaction, tenant_id: str, document: Document, brand: Brand) -> Document:
+    """The document with the PDF that was drawn of just this state before, so that it is drawn once (S5)."""
+    key = (document.type, document.id, drawn_from(document, brand, language_of(document, brand.language)))
+    found = get_pdf(tx, tenant_id, key)
+    if found is None or any(file.role == "pdf" for file in document.files):
+        return document
+    content = base64.b64encode(found[1]).decode("ascii")
+    known = File(filename=found[0], content_type="application/pdf", role="pdf", content=content)
+    return document.model_copy(update={"files": (known, *document.files)})
 
 
 def drawn_from(document: Document, brand: Brand, language: str) -> str:

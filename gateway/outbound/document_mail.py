@@ -1,4 +1,4 @@
-"""A mail that hands over a document: where the document is in it, whom it goes to, and the message it will become.
+"""A mail that hands over a document: whom it goes to, with which template, and the message it will become.
 
 Called by the door. The document is checked here and rendered later (`outbound.composition`). RCPT TO decides whom it
 goes to; the header and the document's contacts only give names and places (To, Cc). Refuses in words what cannot go.
@@ -12,18 +12,17 @@ from typing import Any
 
 from gateway.mail.address import Address
 from gateway.mail.header_mailboxes import read_mailboxes
-from gateway.mail.message import Head, decode, decode_text, walk
+from gateway.mail.message import Head
 from gateway.mail.reply import Refused
 from gateway.outbound.control import Control
 from gateway.outbound.desk import Desk
-from gateway.outbound.documents import Document, read_document, sendable
+from gateway.outbound.documents import Document, sendable
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.triggers import TRIGGERS
 from gateway.store.database import new_id
 from gateway.store.documents import StoredDocument
 from gateway.store.messages import SMTPUTF8, Message
 
-DOCUMENT_TYPES = ("application/vnd.ar-gateway.document+json", "application/json")
 TEMPLATES = {"invoice": "new_invoice"}  # which template a document is sent with by hand
 
 
@@ -37,29 +36,6 @@ class Letter:
     to: tuple[tuple[str, str], ...] = ()
     cc: tuple[tuple[str, str], ...] = ()
     control: Control = field(default_factory=Control)
-
-
-def find_document(raw: bytes, head: Head) -> tuple[Document | None, str]:
-    """(the document, the personal message beside it) of a mail that hands over data; (None, "") for any other.
-
-    The first part, or the whole body, whose type is a document's; plain JSON only when it says which schema it has.
-    """
-    if b"json" not in raw and b"JSON" not in raw:
-        return None, ""
-    document, personal = None, ""
-    for part in walk(raw):
-        if part.content_type in DOCUMENT_TYPES and document is None:
-            data = decode(raw, part)
-            if part.content_type == DOCUMENT_TYPES[0] or b'"urn:ar-gateway:document:' in data:
-                document = read_document(data)
-        elif part.content_type == "text/plain" and part.disposition != "attachment" and not personal:
-            personal = decode_text(raw, part, limit=10_000).strip()
-        elif not part.content_type.startswith("multipart/") and document is not None:
-            raise Refused(
-                554, "5.6.0", f"the part {part.filename or part.content_type!r} beside the document cannot be sent "
-                "yet; hand the mail over composed, or the document alone"
-            )  # fmt: skip
-    return (document, personal) if document is not None else (None, "")
 
 
 def address_document(

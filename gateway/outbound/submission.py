@@ -8,17 +8,19 @@ after its commit is a receipt returned: what is queued is what is sent. Refuses 
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from gateway.mail.message import Head, decode, read_head, walk
 from gateway.mail.reply import Refused
 from gateway.outbound.accepting import Terms, keep
 from gateway.outbound.control import Control, read_control
 from gateway.outbound.desk import Desk, Desks, Stale
-from gateway.outbound.document_mail import address_document, document_message, find_document
+from gateway.outbound.document_mail import address_document, document_message
 from gateway.outbound.handed import Handed, Rcpt, Ready, Receipt
+from gateway.outbound.handed_document import Found, find_document, where
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.queue import Booked
 from gateway.outbound.relay_mail import frame_relay
@@ -28,6 +30,7 @@ from gateway.outbound.triggers import need_trigger
 from gateway.store.database import Database, Transaction, new_id
 from gateway.store.tenants import tenant_revision
 from gateway.store.threads import find_thread
+from gateway.wire.workers import WorkerFailed
 
 BLOCKING = 256 * 1024  # bytes from which branding and signing would hold the event loop up for too long
 HOPS = 50  # RFC 5321 §6.3
@@ -45,6 +48,7 @@ class Door:
     lease_ms: int
     booked: Callable[[Sequence[Booked]], None] = field(default=lambda _: None)
     has_room: Callable[[], bool] = field(default=lambda: True)  # whether this node can send at once at all
+    run: Callable[..., Awaitable[Any]] | None = None  # runs a function in a worker process; None: in this one
 
 
 async def accept(door: Door, handed: Handed, now: datetime) -> Receipt:
@@ -92,8 +96,25 @@ async def _prepare_within(door: Door, desk: Desk, handed: Handed, now: datetime)
     thread = None
     if control.thread_key:
         thread = await door.database.read(find_thread, desk.tenant.id, control.thread_key)
-    task = (door, desk, handed, head, control, thread.id if thread else new_id(), now)
+    found = await _find(door, handed.raw)
+    task = (door, desk, handed, head, control, thread.id if thread else new_id(), now, found)
     return await asyncio.to_thread(_prepare, *task) if len(handed.raw) > BLOCKING else _prepare(*task)
+
+
+async def _find(door: Door, raw: bytes) -> Found:
+    """The document that a mail hands over, read where that costs nobody else anything."""
+    place = where(raw)
+    if place == "nowhere":
+        return Found()
+    if place == "here" or door.run is None:
+        return await asyncio.to_thread(find_document, raw) if len(raw) > BLOCKING else find_document(raw)
+    try:
+        found: Found = await door.run(find_document, raw)
+    except WorkerFailed as error:
+        if error.kind == "crashed":
+            raise  # a fault of ours until it is shown to be the document's: 451
+        raise Refused(554, "5.6.0", "the attached e-invoice is too large or too deep to be read in time") from None
+    return found
 
 
 def _check(control: Control) -> None:
@@ -109,17 +130,16 @@ def _check(control: Control) -> None:
 
 
 def _prepare(
-    door: Door, desk: Desk, handed: Handed, head: Head, control: Control, thread_id: str, now: datetime
+    door: Door, desk: Desk, handed: Handed, head: Head, control: Control, thread_id: str, now: datetime, found: Found
 ) -> Ready:
     """Check, and frame or take apart, what was handed over."""
     digest = _digest(handed, head) if control.idempotency_key else ""
     addresses = tuple(rcpt.address for rcpt in handed.recipients)
-    document, personal = find_document(handed.raw, head)
-    if document is not None:
+    if (document := found.document) is not None:
         letter = address_document(door.letterhead, document, head, addresses, control)
         notify = {rcpt.address.key: rcpt.notify for rcpt in handed.recipients}
         recipients = tuple(Rcpt(address, notify.get(address.key, "")) for address in letter.recipients)
-        message = document_message(door.letterhead, desk, letter, personal, handed.credential, now)
+        message = document_message(door.letterhead, desk, letter, found.personal, handed.credential, now)
         return Ready(message, recipients, b"", document, document.customer.name, control, digest)
     if control.attach_pdf is not None:
         raise Refused(554, "5.6.0", "X-AR-Attach-PDF is for documents that the gateway renders; this mail is composed")

@@ -213,3 +213,19 @@ def test_a_worker_that_dies_costs_a_document_one_retry(place: Place) -> None:
             assert (await journey.thread(sent.thread_id)).state == "closed"
 
     asyncio.run(run())
+
+
+def test_a_document_sent_twice_unchanged_carries_the_same_pdf_drawn_once(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            made = document()
+            pdfs = []
+            for number in range(2):
+                sent = await journey.queue(mail(made), "ana@client.test")
+                await journey.settled(sent.message_id, "relayed")
+                arrived = read((await journey.arrival("ana@client.test", number)).raw)
+                pdfs += [part.get_payload(decode=True) for part in arrived.iter_attachments()]
+            assert len(pdfs) == 2 and pdfs[0] == pdfs[1]
+            assert await journey.house.database.read(count_pdfs) == 1
+
+    asyncio.run(run())
