@@ -37,7 +37,7 @@ HEADS = {
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @pass_context
 def send(context: Context, slug: str, recipients: tuple[str, ...], as_json: bool, files: tuple[str, ...]) -> None:
-    """Send FILES: documents (JSON, UBL, CII, a PDF with one inside) and composed mails (.eml); "-" is standard input."""
+    """Send FILES: documents (JSON, UBL, CII, a PDF with one inside) or composed mails (.eml); "-" is standard input."""
     tenant = context.tenant(slug)
     receipts = []
     for name in files:
