@@ -9,9 +9,7 @@ same bytes. Refuses (554 5.6.0) a document that must not be mailed.
 import base64
 import binascii
 import re
-import textwrap
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
@@ -20,34 +18,24 @@ from typing import Any
 from gateway.mail.header import address_list, disposition, encode_text
 from gateway.mail.header_mailboxes import Mailbox
 from gateway.mail.header_text import scrub
+from gateway.mail.reply import Refused
+from gateway.outbound.attachments import Attachment, ascii_filename, attachments_of
 from gateway.outbound.documents import Document, sendable
-from gateway.outbound.documents.model import File
+from gateway.outbound.filling import Texts, fill
 from gateway.outbound.pages import page
+from gateway.outbound.plain import plain_text
 from gateway.outbound.sheet import Brand, Row, Sheet, make_sheet
-from gateway.outbound.texts import Language, Texts, fill, language, language_of, templates
+from gateway.outbound.tables import Item, Table
+from gateway.outbound.texts import Language, Template, language, language_of, templates
 
-__all__ = ["Attachment", "Brand", "Rendered", "compose", "render_mail"]
+__all__ = ["Attachment", "Brand", "Rendered", "ascii_filename", "compose", "render_mail"]
 
-MAX_ROWS = 20
+MAX_ROWS = 20  # of each table, when a PDF holds them all
+MAX_ROWS_ALONE = 120
+IMPRINT_WIDTH = 60
+UNBROKEN = 24  # characters of a number that is kept on one line
 MAX_HTML = 100_000  # Gmail cuts a mail off at 102 KB
 _LOGO_ID = "logo"
-
-_LATIN = str.maketrans(dict(zip(
-    "абвгдеёжзийклмнопрстуфхцчшщъыьэюяАБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ",
-    "a b v g d e e zh z i y k l m n o p r s t u f kh ts ch sh shch  y  e yu ya "
-    "A B V G D E E Zh Z I Y K L M N O P R S T U F Kh Ts Ch Sh Shch  Y  E Yu Ya".split(" "),
-    strict=True,
-)))  # fmt: skip
-_MEDIA_TYPE = re.compile(r"(application|image|text|audio|video)/[a-z0-9.+-]{1,80}\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Attachment:
-    """A file beside the mail. `filename` is ASCII."""
-
-    filename: str
-    media_type: str
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,34 +57,61 @@ def render_mail(
     today: date,
     attach_pdf: bool | None = None,
     personal: str = "",
+    related_documents: tuple[Document, ...] = (),
+    texts: Mapping[str, str] | None = None,
 ) -> Rendered:
-    """The mail of template `key` about an invoice; `today` is the tenant's day.
+    """The mail of template `key` about a document of a type that it fits; `today` is the tenant's day.
 
     `attach_pdf` overrides the template's default. `personal` is what somebody wrote beside the document: it stands
-    under the greeting. A file of the document with the role `pdf` stands in for ours.
-    Raises `Refused` 554 5.6.0 for a draft, and for a type of document that is not rendered yet.
+    under the greeting. `related_documents` follow a receipt or a refund in its PDF, each on pages of its own. A file of
+    the document with the role `pdf` stands in for ours. `texts` is what the tenant says in place of ours.
+    Raises `Refused` 554 5.6.0 for a draft, for a template that does not fit, and for facts that its text lacks.
     """
     sendable(document)
-    template = templates()[key]
+    template = _fitting(key, document)
     with_pdf = template.attach_pdf if attach_pdf is None else attach_pdf
     words = language(language_of(document, brand.language))
-    texts = fill(key, words.code, document, brand.company, today, pdf=with_pdf)
+    own = not any(file.role == "pdf" and file.content for file in document.files)
+    bundle = related_documents if own and document.type in ("receipt", "refund") else ()
+    said = fill(key, words.code, document, brand.company, today, pdf=with_pdf, bundled=bool(bundle), texts=texts)
     sheet = make_sheet(document, brand, words)
+    numbers = (document.number, *(one.number for one in document.related))
     link = getattr(document.links, template.link, "") if document.links and template.link else ""
     logo = Attachment(_LOGO_ID, brand.logo_type, brand.logo) if brand.logo and brand.logo_type else None
-    shown = _view(texts, sheet, brand, words, link, with_pdf) | {"personal": _paragraphs(personal)}
-    html = page("email/mail.html").render(shown | {"logo": _LOGO_ID if logo else ""})
-    if len(html.encode()) > MAX_HTML:
-        html = page("email/mail.html").render(shown | {"logo": "", "rows": (), "notes": ()})
-        logo = None
+    shown = _view(said, sheet, brand, words, link, numbers) | {"personal": _paragraphs(personal)}
+    rows = MAX_ROWS if with_pdf else MAX_ROWS_ALONE
+    html = _html(shown, sheet, words, rows, with_pdf, logo)
     return Rendered(
-        subject=texts.subject,
+        subject=said.subject,
         html=html,
-        text=_text(shown, words),
-        attachments=tuple(_attachments(document, brand, words, with_pdf)),
+        text=plain_text(shown | _tables(sheet, words, rows if with_pdf else 10**4, with_pdf), said, sheet),
+        attachments=tuple(attachments_of(document, brand, words, with_pdf, bundle)),
         language=words.code,
-        logo=logo,
+        logo=logo if f"cid:{_LOGO_ID}" in html else None,
     )
+
+
+def _fitting(key: str, document: Document) -> Template:
+    """The template `key`; raises `Refused` when it is not about documents of this type."""
+    template = templates()[key]
+    if document.type not in template.fits:
+        fits = " or ".join(template.fits)
+        text = f"the template {key} is about documents of type {fits}; {document.number} is of type {document.type}"
+        raise Refused(554, "5.6.0", text)
+    return template
+
+
+def _html(
+    shown: dict[str, Any], sheet: Sheet, words: Language, rows: int, with_pdf: bool, logo: Attachment | None
+) -> str:
+    """The HTML part with as many rows as its size allows."""
+    for most in (rows, min(rows, MAX_ROWS)):
+        tables = _tables(sheet, words, most, with_pdf)
+        html = page("email/mail.html").render(shown | tables | {"logo": _LOGO_ID if logo else ""})
+        if len(html.encode()) <= MAX_HTML:
+            return html
+    bare = {"logo": "", "rows": (), "more": "", "tables": (), "notes": ()}
+    return page("email/mail.html").render(shown | bare)
 
 
 def compose(rendered: Rendered, to: Sequence[Mailbox], cc: Sequence[Mailbox], fields: Iterable[bytes]) -> bytes:
@@ -124,25 +139,76 @@ def compose(rendered: Rendered, to: Sequence[Mailbox], cc: Sequence[Mailbox], fi
 
 
 def _view(
-    texts: Texts, sheet: Sheet, brand: Brand, words: Language, link: str, with_pdf: bool
-) -> dict[str, Any]:  # Any: what a template shows, text and tuples of text
-    hidden = len(sheet.rows) - MAX_ROWS
+    texts: Texts, sheet: Sheet, brand: Brand, words: Language, link: str, numbers: Sequence[str]
+) -> dict[str, Any]:
+    """What a template shows, as text and tuples of text; the tables come apart."""
+    payment = sheet.payment if sheet.payable else ()
+    terms = ((words.labels["terms"], sheet.terms),) if sheet.terms and (payment or not sheet.payment) else ()
     return {
         "t": texts,
         "heading": _heading(texts.title, sheet.number),
+        "lead": _kept_whole(texts.lead, numbers),
         "sheet": sheet,
         "label": words.labels,
         "brand": {"company": brand.company, "accent": brand.accent, "on_accent": brand.on_accent},
-        "facts": sheet.facts[:6],
         "totals": tuple(fact for fact in sheet.totals if fact[1] != sheet.grand[1]),  # the sum itself comes last
         "link": link,
         "button": texts.button if link else "",
-        "rows": tuple(_short(row) for row in sheet.rows[:MAX_ROWS]),
-        "more": words.count("more_lines", hidden) if hidden > 0 and with_pdf else "…" if hidden > 0 else "",
-        "payment": tuple((name, value) for name, value in sheet.payment if not value.startswith("http")),
+        "payment": tuple((name, value) for name, value in (*payment, *terms) if not value.startswith("http")),
+        "ways": payment + terms + (((words.labels["pay_online"], sheet.pay),) if sheet.pay else ()),
         "notes": tuple(_cut(note, 1500) for note in sheet.notes),
         "imprint": _imprint(sheet, brand),
     }
+
+
+def _tables(sheet: Sheet, words: Language, most: int, with_pdf: bool) -> dict[str, Any]:
+    """The lines and the tables, `most` rows of each."""
+    return {
+        "rows": tuple(_short(row) for row in sheet.rows[:most]),
+        "more": _more(len(sheet.rows) - most, words, with_pdf),
+        "tables": tuple(_short_table(table, words, most, with_pdf) for table in sheet.tables),
+    }
+
+
+def _kept_whole(text: str, numbers: Sequence[str]) -> tuple[str, str, str]:
+    """What stands before the first number that the text names, the number, and what follows."""
+    for number in numbers:
+        if len(number) <= UNBROKEN and number in text:
+            return text.partition(number)
+    return text, "", ""
+
+
+def _short_table(table: Table, words: Language, most: int, with_pdf: bool) -> dict[str, Any]:
+    """A table as a mail shows it: its last sums stay when rows are cut."""
+    end = len(table.items)
+    while end and table.items[end - 1].strong:
+        end -= 1
+    columns = [  # those in which some row says something
+        at for at in range(len(table.short_heads) - 1) if any(item.values[at] for item in table.items if item.values)
+    ]
+    return {
+        "title": table.title,
+        "heads": (table.short_heads[0], *(table.short_heads[at + 1] for at in columns)),
+        "rows": tuple(_short_item(item, columns) for item in table.items[: min(end, most)]),
+        "sums": tuple(_short_item(item, columns) for item in table.items[end:]),
+        "more": _more(end - most, words, with_pdf),
+    }
+
+
+def _short_item(item: Item, columns: list[int]) -> dict[str, Any]:
+    values = tuple(item.values[at] for at in columns)
+    return {
+        "name": _cut(item.name, 160),
+        "number": item.number,
+        "note": _cut(item.note, 160),
+        "values": values,
+        "strong": item.strong,
+        "share": item.share,
+    }
+
+
+def _more(hidden: int, words: Language, with_pdf: bool) -> str:
+    return words.count("more_lines" if with_pdf else "more_lines_bare", hidden) if hidden > 0 else ""
 
 
 def _paragraphs(text: str) -> tuple[tuple[str, ...], ...]:
@@ -154,16 +220,17 @@ def _paragraphs(text: str) -> tuple[tuple[str, ...], ...]:
 
 def _heading(title: str, number: str) -> tuple[str, str]:
     """The title and the number at its end, which is kept on one line when it is short."""
-    if len(number) <= 24 and title.endswith(f" {number}"):
+    if len(number) <= UNBROKEN and title.endswith(f" {number}"):
         return title.removesuffix(f" {number}"), number
     return title, ""
 
 
 def _short(row: Row) -> dict[str, str]:
-    """A line in a mail: what, how many at which price, and the amount."""
-    count = " ".join(part for part in (row.quantity, row.unit) if part)
-    price = " × ".join(part for part in (count, row.price) if part)
-    return {"name": _cut(row.description, 160), "count": price if row.quantity != "1" else "", "amount": row.amount}
+    """A line in a mail: what, how many at which price for one, and the amount."""
+    unit = f" / {row.unit}" if row.unit else ""
+    count = f"{row.quantity} × {row.price}{unit}" if row.price else f"{row.quantity} {row.unit}".rstrip()
+    shown = count if row.quantity not in ("", "1") else ""
+    return {"name": _cut(row.description, 160), "count": _cut(shown, 160), "amount": row.amount}
 
 
 def _cut(text: str, length: int) -> str:
@@ -171,101 +238,19 @@ def _cut(text: str, length: int) -> str:
 
 
 def _imprint(sheet: Sheet, brand: Brand) -> tuple[str, ...]:
-    """Who sent it: the issuer's name, then its numbers and addresses, two lines at most."""
+    """Who sent it: the issuer's name, then its address, numbers and contacts, as many to a line as read well."""
     seller = sheet.parties[0]
     contact = tuple(
         part for part in (brand.contact_email, brand.phone) if part and not any(part in line for line in seller.lines)
     )
-    return tuple(line for line in (seller.name, " · ".join((*seller.lines, *contact))) if line)
-
-
-# --- the text part -------------------------------------------------------------------------------------------------
-
-
-def _text(shown: dict[str, Any], words: Language) -> str:
-    """The mail as a person would type it: at most 76 columns where words allow, tables aligned by blanks."""
-    sheet: Sheet = shown["sheet"]
-    texts: Texts = shown["t"]
-    values = shown | {
-        "block": _columns([sheet.grand, *shown["facts"]]),
-        "items": _items(shown["rows"], shown["more"], [*shown["totals"], sheet.grand]),
-        "payment": _columns(sheet.payment),
-        "notes": [_wrap(note) for note in shown["notes"]],
-        "personal": ["\n".join(_wrap(line) for line in lines) for lines in shown["personal"]],
-        "imprint": "\n".join(_wrap(line) for line in shown["imprint"]),
-    }
-    wrapped = {name: _wrap(getattr(texts, name)) for name in ("greeting", "lead", "footer")}
-    body = page("email/mail.txt").render(values | {"t": wrapped})
-    lines = [scrub(line).rstrip() if line != "-- " else line for line in body.split("\n")]
-    return "\n".join(lines).strip("\n") + "\n"
-
-
-def _columns(pairs: Iterable[tuple[str, str]]) -> str:
-    pairs = list(pairs)
-    width = min(max((len(name) for name, _ in pairs), default=0), 24) + 3
-    return "\n".join(f"  {scrub(name) + ': ':<{width}}{scrub(value)}" for name, value in pairs)
-
-
-def _items(rows: Sequence[dict[str, str]], more: str, totals: Sequence[tuple[str, str]]) -> str:
-    if not rows:
-        return ""
-    right = max(len(value) for value in [*(row["amount"] for row in rows), *(value for _, value in totals)])
-    left = 72 - right
-    lines: list[str] = []
-    for row in rows:
-        name = row["name"] + (f" ({row['count']})" if row["count"] else "")
-        first, *rest = textwrap.wrap(scrub(name), left - 2) or [""]
-        lines += [f"  {first:<{left}}{row['amount']:>{right}}", *(f"  {part}" for part in rest)]
-    lines += [f"  {more}"] if more else []
-    lines.append("  " + "-" * (left + right))
-    for name, value in totals:
-        *before, last = textwrap.wrap(scrub(name), left - 2) or [""]
-        lines += [*(f"  {part}" for part in before), f"  {last:<{left}}{value:>{right}}"]
-    return "\n".join(lines)
-
-
-def _wrap(text: str) -> str:
-    """Paragraphs filled to 76 columns; no-break spaces hold, long words and addresses are never cut."""
-    lines = (
-        textwrap.wrap(line, 76, break_long_words=False, break_on_hyphens=False) or [""] for line in text.split("\n")
-    )
-    return "\n".join("\n".join(parts) for parts in lines)
-
-
-# --- attachments ---------------------------------------------------------------------------------------------------
-
-
-def _attachments(document: Document, brand: Brand, words: Language, with_pdf: bool) -> Iterable[Attachment]:
-    given = [file for file in document.files if file.content]
-    if with_pdf and not any(file.role == "pdf" for file in given):
-        from gateway.outbound.pdf import render_pdf  # loads Pango and fonts: 60 MB that only workers need
-
-        yield Attachment(
-            ascii_filename(document.number, "pdf"), "application/pdf", render_pdf(document, brand, words.code)
-        )
-    for file in given:
-        if file.role != "pdf" or with_pdf:
-            yield _given_file(file)
-
-
-def _given_file(file: File) -> Attachment:
-    stem, dot, ending = file.filename.rpartition(".")
-    name = (
-        ascii_filename(stem, ending)
-        if dot and re.fullmatch(r"[A-Za-z0-9]{1,10}", ending)
-        else ascii_filename(stem + ending)
-    )
-    media_type = (
-        file.content_type.lower() if _MEDIA_TYPE.match(file.content_type.lower()) else "application/octet-stream"
-    )
-    return Attachment(name, media_type, base64.b64decode("".join(file.content.split())))
-
-
-def ascii_filename(text: str, ending: str = "") -> str:
-    """A file name that every system takes: Cyrillic in Latin letters, no accents, no path, at most 80 characters."""
-    plain = unicodedata.normalize("NFKD", text.translate(_LATIN)).encode("ascii", "ignore").decode()
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", plain).strip("._-")[:80] or "document"
-    return f"{stem}.{ending}" if ending else stem
+    lines = [seller.name, ""]
+    for part in (*seller.lines, *contact):
+        joined = f"{lines[-1]} · {part}".removeprefix(" · ")
+        if len(joined) <= IMPRINT_WIDTH or not lines[-1]:
+            lines[-1] = joined
+        else:
+            lines.append(part)
+    return tuple(line for line in lines if line)
 
 
 # --- MIME ----------------------------------------------------------------------------------------------------------

@@ -1,62 +1,30 @@
-"""What an invoice shows, as plain text and tuples: one content for the mail's HTML, its text and the PDF.
+"""What a document shows, as plain text and tuples: one content for the mail's HTML, its text and the PDF.
 
-Made from a `Document`, the tenant's `Brand` and a language; called by rendering and the PDF. Everything is formatted
-here, so templates only place it and see no object of ours. What the document lacks is "" or an empty tuple.
+Made from a `Document` of any type, the tenant's `Brand` and a language; called by rendering and the PDF. Everything is
+formatted here, so templates only place it and see no object of ours. What the document lacks is "" or an empty tuple.
 """
 
-import re
 from dataclasses import dataclass
+from decimal import Decimal
 
 from babel.numbers import get_currency_precision
 
+from gateway.outbound.brand import Brand
 from gateway.outbound.documents.fields import decimal_of
-from gateway.outbound.documents.model import BankMethod, Document, Line, LinkMethod, OtherMethod, Party, QrMethod
-from gateway.outbound.texts import Language, balance_of, is_zero
+from gateway.outbound.documents.model import Document, Line, Party
+from gateway.outbound.facts import Fact, facts_of, given, headline_of, is_payable, sum_of
+from gateway.outbound.paying import payment_of, qr_of
+from gateway.outbound.tables import Table, tables_of
+from gateway.outbound.texts import Language, is_zero, noun_of
 
-DEFAULT_COLOUR = "#0b6b4f"
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
-_IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}\Z")
+__all__ = ["Brand", "PartyBlock", "Row", "Sheet", "make_sheet"]
 
-Fact = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Brand:
-    """How a tenant looks. `colour` is #rrggbb (else ours is used); `logo` PNG or JPEG bytes; `language` its default."""
-
-    company: str
-    contact_email: str = ""
-    phone: str = ""
-    address: str = ""
-    idno: str = ""
-    vat: str = ""
-    colour: str = ""
-    logo: bytes | None = None
-    language: str = "ro"
-
-    @property
-    def accent(self) -> str:
-        """The colour of bars and buttons."""
-        return self.colour.lower() if _COLOUR.match(self.colour) else DEFAULT_COLOUR
-
-    @property
-    def on_accent(self) -> str:
-        """Black or white, whichever reads better on the accent (WCAG 2 relative luminance)."""
-        red, green, blue = (_linear(int(self.accent[at : at + 2], 16) / 255) for at in (1, 3, 5))
-        luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-        return "#ffffff" if 1.05 / (luminance + 0.05) >= (luminance + 0.05) / 0.05 else "#14161a"
-
-    @property
-    def logo_type(self) -> str:
-        """`image/png`, `image/jpeg`, or "" for a logo that is neither (and is not shown)."""
-        if self.logo and self.logo.startswith(b"\x89PNG\r\n\x1a\n"):
-            return "image/png"
-        return "image/jpeg" if self.logo and self.logo.startswith(b"\xff\xd8\xff") else ""
+_PAID_OTHERWISE = ("receipt", "refund", "credit_note", "estimate", "subscription")  # no account to pay to
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the document, every cell as text."""
+    """One line of the document, every cell as text; `carried` is the sum of the amounts so far."""
 
     description: str
     sku: str
@@ -66,6 +34,7 @@ class Row:
     price: str
     tax: str
     amount: str
+    carried: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,84 +48,91 @@ class PartyBlock:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """All that is shown of one document."""
+    """All that is shown of one document. `grand` is the bottom line, `headline` what stands at the top.
+
+    `closing` is the sentence above the `signatures`, for those documents that both parties sign.
+    """
 
     title: str
     number: str
-    balance: str
+    headline: Fact
     facts: tuple[Fact, ...]
     parties: tuple[PartyBlock, ...]
     rows: tuple[Row, ...]
     totals: tuple[Fact, ...]
     grand: Fact
+    tables: tuple[Table, ...]
     payment: tuple[Fact, ...]
     terms: str
     notes: tuple[str, ...]
     view: str
     pay: str
     qr: str
+    payable: bool
     stamp: str
+    closing: str
+    signatures: tuple[str, ...]
 
 
 def make_sheet(document: Document, brand: Brand, words: Language) -> Sheet:
     """Everything that is shown of `document`, in the language of `words`."""
-    noun, label = words.noun(document)["doc"], words.labels
-    balance = balance_of(document)
+    label, payable = words.labels, is_payable(document)
     stamps = {"draft": label["draft"], "voided": label["voided"], "paid": label["paid_stamp"]}
+    if document.type not in ("invoice", "payment_plan"):
+        del stamps["paid"]  # it says nothing on what is never to be paid
+    parties = _parties(document, brand, words)
+    act = noun_of(document) == "act_de_verificare"
     return Sheet(
-        title=noun[:1].upper() + noun[1:],
+        title=words.title(document),
         number=document.number,
-        balance=words.money(balance, document.currency),
-        facts=_facts(document, words),
-        parties=_parties(document, brand, words),
-        rows=tuple(_row(line, document.currency, words) for line in document.lines),
+        headline=headline_of(document, words),
+        facts=facts_of(document, words),
+        parties=parties,
+        rows=_rows(document, words),
         totals=_totals(document, words),
-        grand=(label["amount_due"], words.money(balance, document.currency)),
-        payment=_payment(document, words),
+        grand=sum_of(document, words),
+        tables=tables_of(document, words),
+        payment=() if document.type in _PAID_OTHERWISE else payment_of(document, words),
         terms=document.payment.terms if document.payment else "",
         notes=tuple(text for text in (document.notes, document.terms) if text),
         view=document.links.view if document.links else "",
-        pay=document.links.pay if document.links else "",
-        qr=_qr(document, balance),
+        pay=document.links.pay if document.links and payable else "",
+        qr=qr_of(document),
+        payable=payable,
         stamp=stamps.get(document.status, ""),
+        closing=_closing(document, parties, words) if act else "",
+        signatures=tuple(party.name for party in parties[:2]) if act else (),
     )
 
 
-def _linear(part: float) -> float:
-    return part / 12.92 if part <= 0.04045 else float(((part + 0.055) / 1.055) ** 2.4)
-
-
-def _given(pairs: list[Fact]) -> tuple[Fact, ...]:
-    return tuple((name, value) for name, value in pairs if value)
-
-
-def _facts(document: Document, words: Language) -> tuple[Fact, ...]:
-    label, period = words.labels, document.period
-    return _given(
-        [
-            (label["issued"], words.date(document.issue_date)),
-            (label["due"], words.date(document.due_date)),
-            (label["period"], words.period(period.start, period.end) if period else ""),
-            (label["contract"], document.contract),
-            (label["order"], document.purchase_order),
-            (label["buyer_reference"], document.buyer_reference),
-            (label["seller_number"], document.seller_number if document.seller_number != document.number else ""),
-        ]
-    )
+def _closing(document: Document, parties: tuple[PartyBlock, ...], words: Language) -> str:
+    """Who owes whom how much at the end of the statement, in words."""
+    statement = document.statement
+    if statement is None:
+        return ""
+    balance = decimal_of(statement.closing_balance)
+    day = words.date(statement.end)
+    if balance == 0:
+        return words.labels["even"].replace("{date}", day)
+    owed_to = parties[0].name if balance > 0 else parties[1].name
+    amount = words.money(f"{abs(balance):f}", document.currency)
+    sentence = words.labels["in_favour"].replace("{date}", day).replace("{amount}", amount)
+    return sentence.replace("{party}", owed_to)
 
 
 def _parties(document: Document, brand: Brand, words: Language) -> tuple[PartyBlock, ...]:
     label = words.labels
+    receipt = document.type == "receipt"
+    role = label["recipient" if receipt else "seller"]
     if document.seller:
-        seller = _block(document.seller, label["seller"], words)
+        seller = _block(document.seller, role, words)
     else:
         numbers = [_numbered(label["idno"], brand.idno), _numbered(label["vat"], brand.vat)]
         lines = [brand.address, *numbers, _numbered(label["phone"], brand.phone), brand.contact_email]
-        seller = PartyBlock(label["seller"], brand.company, tuple(line for line in lines if line))
-    blocks = [seller, _block(document.customer, label["customer"], words)]
-    if document.payer and document.payer.name != document.customer.name:
-        blocks.append(_block(document.payer, label["payer"], words))
-    return tuple(blocks)
+        seller = PartyBlock(role, brand.company, tuple(line for line in lines if line))
+    payer = document.payer if document.payer and document.payer.name != document.customer.name else None
+    customer = _block(document.customer, label["payer" if receipt and not payer else "customer"], words)
+    return (seller, customer, _block(payer, label["payer"], words)) if payer else (seller, customer)
 
 
 def _block(party: Party, role: str, words: Language) -> PartyBlock:
@@ -166,7 +142,10 @@ def _block(party: Party, role: str, words: Language) -> PartyBlock:
         town = ", ".join(part for part in (" ".join(filter(None, (place.postcode, place.city))), place.region) if part)
         country = words.locale.territories.get(place.country, place.country)
         lines = [*place.lines, ", ".join(part for part in (town, country) if part)]
-    lines += [_numbered(label["idno"], party.idno), _numbered(label["vat"], party.vat)]
+    lines += [
+        _numbered(label["idnp" if party.kind == "person" else "idno"], party.idno),
+        _numbered(label["vat"], party.vat),
+    ]
     lines += [_numbered(label["phone"], party.phone), party.email]
     return PartyBlock(role, party.trade_name or party.name, tuple(line for line in lines if line))
 
@@ -175,7 +154,16 @@ def _numbered(name: str, value: str) -> str:
     return f"{name}\u00a0{value}" if value else ""
 
 
-def _row(line: Line, currency: str, words: Language) -> Row:
+def _rows(document: Document, words: Language) -> tuple[Row, ...]:
+    total, rows = Decimal(0), []
+    whole = all(line.amount for line in document.lines)  # else there is no sum to carry
+    for line in document.lines:
+        total += decimal_of(line.amount)
+        rows.append(_row(line, document.currency, words, f"{total:f}" if whole else ""))
+    return tuple(rows)
+
+
+def _row(line: Line, currency: str, words: Language, carried: str) -> Row:
     period = words.period(line.period.start, line.period.end) if line.period else ""
     return Row(
         description=" · ".join(part for part in (line.description, period) if part),
@@ -186,11 +174,12 @@ def _row(line: Line, currency: str, words: Language) -> Row:
         price=words.number(line.unit_price, get_currency_precision(currency)),
         tax=words.number(line.tax_rate),
         amount=words.amount(line.amount, currency),
+        carried=words.amount(carried, currency),
     )
 
 
 def _totals(document: Document, words: Language) -> tuple[Fact, ...]:
-    """The rows between the lines and what is to be paid: sums, adjustments, taxes by rate, what was paid."""
+    """The rows between the lines and the bottom line: sums, adjustments, taxes by rate, what was paid."""
     totals, label = document.totals, words.labels
     if totals is None:
         return ()
@@ -211,10 +200,11 @@ def _totals(document: Document, words: Language) -> tuple[Fact, ...]:
     rows.append((label["net"], words.amount(totals.net, document.currency)))
     rows += _taxes(document, words)
     rows.append((label["rounding"], words.amount(_unless_zero(totals.rounding), document.currency)))
-    rows.append((label["total"], words.money(totals.total, document.currency)))
+    if document.type not in ("estimate", "credit_note"):  # whose bottom line is the total
+        rows.append((label["total"], words.money(totals.total, document.currency)))
     rows.append((label["paid"], words.amount(_negated(totals.paid), document.currency)))
     rows.append((label["credited"], words.amount(_negated(totals.credited), document.currency)))
-    return _given(rows)
+    return given(rows)
 
 
 def _taxes(document: Document, words: Language) -> list[Fact]:
@@ -239,56 +229,3 @@ def _negated(amount: str) -> str:
 
 def _unless_zero(amount: str) -> str:
     return "" if is_zero(amount) else amount
-
-
-def _payment(document: Document, words: Language) -> tuple[Fact, ...]:
-    payment, label = document.payment, words.labels
-    if payment is None:
-        return ()
-    pairs: list[Fact] = []
-    for method in payment.methods:
-        if isinstance(method, BankMethod):
-            bare = re.sub(r"[ ./-]", "", method.iban)
-            iban = bool(_IBAN.match(bare))
-            pairs += [
-                (label["holder"], method.holder),
-                (label["iban"] if iban else label["account"], _grouped(bare) if iban else method.iban),
-                (label["bank"], " · ".join(part for part in (method.bank, method.bic) if part)),
-            ]
-        elif isinstance(method, LinkMethod):
-            pairs.append((method.label or label["pay_online"], method.url))
-        elif isinstance(method, OtherMethod):
-            pairs.append((label[method.type], method.note))
-    pairs.append((label["reference"], payment.reference))
-    return _given(pairs)
-
-
-def _grouped(iban: str) -> str:
-    """An IBAN in fours, as it is printed (ISO 13616)."""
-    return " ".join(iban[at : at + 4] for at in range(0, len(iban), 4))
-
-
-def _qr(document: Document, balance: str) -> str:
-    """What the QR code for paying holds: a payload as given, else an EPC code for euros to an IBAN; else ""."""
-    methods = document.payment.methods if document.payment else ()
-    codes = [method for method in methods if isinstance(method, QrMethod)]
-    for code in codes:
-        if code.payload:
-            return code.payload
-    banks = [method for method in methods if isinstance(method, BankMethod) and method.currency in ("", "EUR")]
-    if document.currency != "EUR" or not banks or (codes and all(code.scheme != "epc" for code in codes)):
-        return ""
-    if document.payment is None or not 0 < decimal_of(balance) < 10**9:
-        return ""
-    return _epc(banks[0], document.payment.reference or document.number, balance, document)
-
-
-def _epc(bank: BankMethod, reference: str, balance: str, document: Document) -> str:
-    """The payload of an EPC code (EPC069-12, version 002, UTF-8); "" when the account or its holder is missing."""
-    name = bank.holder or (document.seller.name if document.seller else "")
-    iban = re.sub(r"[ ./-]", "", bank.iban)
-    if not name or not _IBAN.match(iban):
-        return ""
-    name, reference = (" ".join(text.split()) for text in (name, reference))
-    amount = f"EUR{decimal_of(balance):.2f}"
-    return "\n".join(["BCD", "002", "1", "SCT", "", name[:70], iban, amount, "", "", reference[:140]])

@@ -1,9 +1,11 @@
-"""The PDF of an invoice: the same bytes for the same input, what it says, its fonts, and that it can reach nothing."""
+"""The PDF of a document: the same bytes for the same input, what it says, its fonts, and that it can reach nothing."""
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import segno
 
 from gateway.outbound import pdf
 from gateway.outbound.documents import Document, read_document
+from gateway.outbound.documents.fields import decimal_of
 from gateway.outbound.pdf import Assets, render_pdf
 from gateway.outbound.rendering import Rendered, render_mail
 from gateway.outbound.sheet import Brand, make_sheet
@@ -90,6 +93,111 @@ def test_a_long_table_repeats_its_head_on_every_page() -> None:
         assert ("Denumirea" in text) == ("punct de lucru" in text)
         assert f"Pagina {number} din {len(pages)}" in text
     assert sum(text.count("SRV-") for text in pages) == 120
+
+
+AMOUNT = r"(−?[\d.\u00a0 ]+,\d\d)"
+
+
+def amount(text: str) -> Decimal:
+    return Decimal(re.sub(r"[.\s]", "", text).replace(",", ".").replace("−", "-"))
+
+
+def test_a_table_that_breaks_carries_its_sum_to_the_next_page() -> None:
+    document = sample("invoice_long")
+    pages = [p.extract_text() for p in pypdf.PdfReader(io.BytesIO(render_pdf(document, BRAND, "ro"))).pages]
+    shown = [len(re.findall("SRV-", text)) for text in pages]
+    carried, lines = Decimal(0), iter(document.lines)
+    for text, count, more in zip(pages, shown, [*shown[1:], 0], strict=True):
+        brought = re.search(r"(?m)^Report: " + AMOUNT, text)
+        assert (amount(brought[1]) if brought else Decimal(0)) == (carried if count else 0)
+        carried += sum(decimal_of(next(lines).amount) for _ in range(count))
+        forward = re.search("De reportat: " + AMOUNT, text)
+        assert (amount(forward[1]) if forward else None) == (carried if count and more else None)
+    assert carried == decimal_of(document.totals.lines if document.totals else "")
+
+
+def test_a_statement_that_breaks_carries_its_balance() -> None:
+    values = json.loads((ROOT / "tests/corpus/documents/statement_ru.json").read_text())
+    values["statement"]["entries"] *= 12
+    data = render_pdf(read_document(json.dumps(values).encode()), BRAND, "ru")
+    first, second, *_ = (page.extract_text() for page in pypdf.PdfReader(io.BytesIO(data)).pages)
+    forward, brought = (
+        re.search(re.escape(label) + ": " + AMOUNT, text)
+        for label, text in (("Сальдо к переносу", first), ("Сальдо с предыдущей страницы", second))
+    )
+    assert forward and brought and amount(forward[1]) == amount(brought[1]) == Decimal("19938.00")
+
+
+def test_a_short_table_carries_nothing() -> None:
+    for name in ("invoice_ro", "statement_ro"):
+        assert "eport" not in words(render_pdf(sample(name), BRAND, "ro"))
+
+
+def test_a_receipt_is_followed_by_each_paid_invoice_as_it_is_alone() -> None:
+    receipt, short, long = sample("receipt_ro"), sample("invoice_ro", status="paid"), sample("invoice_long")
+    data = render_pdf(receipt, BRAND, "ro", (short, long))
+    assert data == render_pdf(receipt, BRAND, "ro", (short, long))
+    reader = pypdf.PdfReader(io.BytesIO(data))
+    alone = [pypdf.PdfReader(io.BytesIO(render_pdf(one, BRAND, "ro"))) for one in (receipt, short, long)]
+    assert [p.extract_text() for p in reader.pages] == [p.extract_text() for one in alone for p in one.pages]
+    assert "Pagina 2 din 6" in reader.pages[3].extract_text()
+    assert reader.metadata is not None and reader.metadata.title == "Chitanță de plată CH-2026-0101"
+    tree = reader.trailer["/Root"]["/StructTreeRoot"]["/ParentTree"].get_object()
+    assert [page["/StructParents"] for page in reader.pages] == list(range(8))
+    assert tree["/Nums"][:16:2] == list(range(8))
+
+
+TITLES = {
+    "estimate_ro": "Ofertă de preț OF-2026-015",
+    "credit_note_ru": "Кредит-нота КН-2026/8",
+    "payment_plan_en": "Payment plan PLAN-2026-7",
+    "receipt_ru": "Квитанция об оплате КВ-2026/310",
+    "refund_en": "Refund RF-2026-009",
+    "autopay_failure_ro": "Plată automată nereușită CP-2026-0042",
+    "statement_ro": "Extras de cont EC-2026-11-17",
+    "statement_ru": "Акт сверки взаимных расчётов АС-2026-11",
+    "subscription_ru": "Подписка ПД-2026/5",
+}
+
+
+@pytest.mark.parametrize("name", TITLES)
+def test_it_is_called_by_its_type_and_kind(name: str) -> None:
+    reader = pypdf.PdfReader(io.BytesIO(render_pdf(sample(name), BRAND, name[-2:])))
+    assert reader.metadata is not None and reader.metadata.title == TITLES[name]
+
+
+@pytest.mark.parametrize("kind", ["cont_de_plata", "factura", "factura_fiscala", "proforma", "invoice"])
+@pytest.mark.parametrize("code", SAMPLES)
+def test_an_invoice_is_called_by_its_kind(kind: str, code: str) -> None:
+    title = make_sheet(sample("invoice_ro", kind=kind), BRAND, language(code)).title
+    assert title == language(code).entry_type(kind)
+
+
+def test_an_act_has_places_to_sign_and_says_who_owes_what() -> None:
+    text = words(render_pdf(sample("statement_ru"), BRAND, "ru"))
+    assert "сальдо в пользу ООО «Днестр Логистик» составляет 13 998,00 MDL" in text.replace("\n", " ")
+    assert text.count("Подпись") == text.count("М. П.") == 2
+    values = json.loads(sample("statement_ru").canonical())["statement"]
+    for closing, said in (("-5.00", "в пользу ООО «Винария Пример»"), ("0.00", "взаимной задолженности нет")):
+        document = sample("statement_ru", statement=values | {"closing_balance": closing})
+        assert said in make_sheet(document, BRAND, language("ru")).closing
+    assert make_sheet(sample("statement_ro"), BRAND, language("ro")).signatures == ()
+
+
+def test_every_type_that_asks_for_money_has_a_code_for_paying() -> None:
+    for name, euros in (
+        ("invoice", "5400"),
+        ("statement", "8450"),
+        ("autopay_failure", "5400"),
+        ("payment_plan", "5400"),
+    ):
+        assert f"\nEUR{euros}.00\n" in make_sheet(sample(f"{name}_en"), BRAND, language("en")).qr
+    payment = json.loads(sample("invoice_en").canonical())["payment"]
+    for name in ("estimate", "credit_note", "receipt", "refund", "subscription"):
+        sheet = make_sheet(sample(f"{name}_en", payment=payment), BRAND, language("en"))
+        assert (sheet.qr, sheet.payment, sheet.payable) == ("", (), False)
+    voided = make_sheet(sample("invoice_en", status="voided"), BRAND, language("en"))
+    assert (voided.qr, voided.payable, voided.stamp) == ("", False, "VOID")
 
 
 def test_hostile_text_is_text_on_the_page() -> None:
