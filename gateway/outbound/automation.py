@@ -17,6 +17,8 @@ from gateway.outbound.triggers import SETTLED, TRIGGERS, Facts, choice_of, decid
 from gateway.store.database import Transaction, to_ms
 from gateway.store.documents import DOCUMENT_TYPES, StoredDocument, get_document, mark_sent, put_document, set_automatic
 
+COMPOSED = b'{"composed"'  # how the body of a document begins of which only X-AR-* fields are known
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -109,7 +111,7 @@ def keep_facts(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> No
     if not control.document_type:
         return
     known = get_document(tx, tenant_id, control.document_type, control.document_id)
-    if known is not None and not known.body.startswith(b'{"composed"'):
+    if known is not None and not known.body.startswith(COMPOSED):
         return
     if control.document_type not in DOCUMENT_TYPES:  # fmt: skip
         raise Refused(554, "5.6.0", f'X-AR-Document "{control.document_type}" is no type of document; write invoice/…')

@@ -21,6 +21,7 @@ from gateway.mail.address import parse_address
 from gateway.mail.header import date as date_field
 from gateway.mail.header_mailboxes import Mailbox
 from gateway.mail.reply import Refused
+from gateway.outbound.automation import COMPOSED
 from gateway.outbound.branding import frame_fields
 from gateway.outbound.desk import Desk, Desks
 from gateway.outbound.documents import Document, read_document
@@ -32,7 +33,14 @@ from gateway.outbound.rendering import compose as compose_mail
 from gateway.outbound.texts import language_of
 from gateway.outbound.triggers import choice_of
 from gateway.store.database import Database, Transaction, to_ms
-from gateway.store.documents import get_document, get_pdf, mark_sent, put_pdf
+from gateway.store.documents import (
+    DOCUMENT_TYPES,
+    find_documents,
+    get_document,
+    get_pdf,
+    mark_sent,
+    put_pdf,
+)
 from gateway.store.events import add_event
 from gateway.store.messages import Message, get_content, get_message, put_content
 from gateway.store.threads import name_thread, open_thread
@@ -41,6 +49,7 @@ from gateway.wire.workers import WorkerFailed
 log = structlog.get_logger()
 
 RENDER_FAILED = "render_failed"
+BUNDLED = ("receipt", "refund")  # their PDF holds the paid invoices too
 CRASHES = 3  # tries of a document whose worker dies under it, before it is held
 Key = tuple[str, str]
 
@@ -88,13 +97,13 @@ async def _render_once(composition: Composition, made: Booked) -> None:
 async def _render(composition: Composition, made: Booked) -> None:
     """Render and keep; a failure holds the message and opens its thread."""
     try:
-        message, document = await composition.database.read(_read, made)
+        message, document, related = await composition.database.read(_read, made)
         desk = await composition.desks.get(made.tenant_id, fresh=True)
         if desk is None:
             raise _Lost
         now = composition.clock()
         brand = brand_of(desk)
-        drawn = await composition.database.read(_with_pdf, made.tenant_id, document, brand)
+        drawn = await composition.database.read(_with_pdf, made.tenant_id, document, brand, related)
         rendered = await composition.run(
             render_mail,
             message.template,
@@ -103,9 +112,12 @@ async def _render(composition: Composition, made: Booked) -> None:
             day_of(desk, now),
             bool(message.detail.get("attach_pdf", choice_of(message.template, desk.settings).attach_pdf)),
             str(message.detail.get("personal", "")),
+            related,
         )
         raw = await asyncio.to_thread(_finish, composition, desk, message, rendered, now)
-        await composition.database.write(_keep, now, message, document, brand, rendered, raw)
+        await composition.database.write(
+            _keep, now, message, document, drawn_from(document, brand, rendered.language, related), rendered, raw
+        )
     except (WorkerFailed, Refused, _Lost) as error:
         if _may_pass(error) and made.attempts < CRASHES:
             raise  # its delivery is tried again later
@@ -119,14 +131,30 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, WorkerFailed) and error.kind == "crashed"
 
 
-def _read(tx: Transaction, made: Booked) -> tuple[Message, Document]:
+def _read(tx: Transaction, made: Booked) -> tuple[Message, Document, tuple[Document, ...]]:
     message = get_message(tx, made.tenant_id, made.message_id)
     if message is None:
         raise _Lost
     stored = get_document(tx, made.tenant_id, message.document_type, message.document_id)
     if stored is None:
         raise _Lost
-    return message, read_document(stored.body)
+    document = read_document(stored.body)
+    return message, document, _related(tx, made.tenant_id, document)
+
+
+def _related(tx: Transaction, tenant_id: str, document: Document) -> tuple[Document, ...]:
+    """The documents that a receipt or refund is about, as far as they were handed over: they go with it (S35)."""
+    if document.type not in BUNDLED:
+        return ()
+    found = []
+    for one in document.related:
+        type = one.type if one.type in DOCUMENT_TYPES else "invoice"  # else it is what people call an invoice
+        stored = get_document(tx, tenant_id, type, one.id) if one.id else None
+        if stored is None:
+            stored = next((s for s in find_documents(tx, tenant_id, one.number) if s.type == type), None)
+        if stored is not None and not stored.body.startswith(COMPOSED):
+            found.append(read_document(stored.body))
+    return tuple(found)
 
 
 def brand_of(desk: Desk) -> Brand:
@@ -166,7 +194,7 @@ def _keep(
     now: datetime,
     message: Message,
     document: Document,
-    brand: Brand,
+    digest: str,
     rendered: Rendered,
     raw: bytes,
 ) -> None:
@@ -182,7 +210,7 @@ def _keep(
     name_thread(tx, message.tenant_id, message.thread_id, rendered.subject)
     pdf = next((one for one in rendered.attachments if one.media_type == "application/pdf"), None)
     if pdf is not None:
-        key = (document.type, document.id, drawn_from(document, brand, rendered.language))
+        key = (document.type, document.id, digest)
         put_pdf(tx, now_ms, message.tenant_id, key, pdf.filename, pdf.data)
     data = {"template": message.template, "language": rendered.language, "size": len(raw)}
     add_event(
@@ -203,22 +231,24 @@ def _listed(rendered: Rendered) -> list[dict[str, Any]]:
     ]
 
 
-def _with_pdf(tx: Transaction, tenant_id: str, document: Document, brand: Brand) -> Document:
+def _with_pdf(
+    tx: Transaction, tenant_id: str, document: Document, brand: Brand, related: tuple[Document, ...]
+) -> Document:
     """The document with the PDF that was drawn of just this state before, so that it is drawn once (S5)."""
-    key = (document.type, document.id, drawn_from(document, brand, language_of(document, brand.language)))
+    key = (document.type, document.id, drawn_from(document, brand, language_of(document, brand.language), related))
     found = get_pdf(tx, tenant_id, key)
-    if found is None or any(file.role == "pdf" for file in document.files):
+    if found is None or related or any(file.role == "pdf" for file in document.files):
         return document
     content = base64.b64encode(found[1]).decode("ascii")
     known = File(filename=found[0], content_type="application/pdf", role="pdf", content=content)
     return document.model_copy(update={"files": (known, *document.files)})
 
 
-def drawn_from(document: Document, brand: Brand, language: str) -> str:
+def drawn_from(document: Document, brand: Brand, language: str, related: tuple[Document, ...] = ()) -> str:
     """The hash of all that a PDF shows: the same hash, the same bytes."""
     facts = [getattr(brand, name) for name in Brand.__dataclass_fields__ if name != "logo"]
-    seen = json.dumps([language, *facts], ensure_ascii=False).encode() + (brand.logo or b"") + document.canonical()
-    return hashlib.sha256(seen).hexdigest()
+    seen = [json.dumps([language, *facts], ensure_ascii=False).encode(), brand.logo or b"", document.canonical()]
+    return hashlib.sha256(b"\n".join([*seen, *(one.canonical() for one in related)])).hexdigest()
 
 
 def _hold(tx: Transaction, now: datetime, made: Booked, why: str) -> None:

@@ -7,23 +7,23 @@ goes to; the header and the document's contacts only give names and places (To, 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from gateway.mail.address import Address
 from gateway.mail.header_mailboxes import read_mailboxes
 from gateway.mail.message import Head
 from gateway.mail.reply import Refused
+from gateway.outbound.choosing import choose_template
 from gateway.outbound.control import Control
 from gateway.outbound.desk import Desk
 from gateway.outbound.documents import Document, sendable
 from gateway.outbound.letterhead import Letterhead
+from gateway.outbound.texts import templates
 from gateway.outbound.triggers import TRIGGERS
 from gateway.store.database import new_id
 from gateway.store.documents import StoredDocument
 from gateway.store.messages import SMTPUTF8, Message
-
-TEMPLATES = {"invoice": "new_invoice"}  # which template a document is sent with by hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,21 @@ class Letter:
 
 
 def address_document(
-    letterhead: Letterhead, document: Document, head: Head, envelope: Sequence[Address], control: Control
+    letterhead: Letterhead,
+    document: Document,
+    head: Head,
+    envelope: Sequence[Address],
+    control: Control,
+    sent_before: bool,
+    today: date,
 ) -> Letter:
     """Whom a document goes to, and with which template.
 
-    Raises Refused for a draft that is to be sent by hand, and when nobody is named.
+    Raises Refused for a draft that is to be sent by hand, for a template that does not fit, and when nobody is named.
     """
-    template = _template(document, control)
+    template = _template(document, control, sent_before, today)
+    if template and document.type not in templates()[template].fits:
+        raise Refused(554, "5.6.0", f"the template {template} does not fit a document of type {document.type}")
     if not control.event and template:
         sendable(document)
     recipients = tuple(address for address in envelope if not letterhead.is_send_address(address))
@@ -58,19 +66,13 @@ def address_document(
     return Letter(document, template, recipients, to, cc, control)
 
 
-def _template(document: Document, control: Control) -> str:
-    """The template that is asked for: by name, by the event, or by hand; "" when nothing is to be sent."""
+def _template(document: Document, control: Control, sent_before: bool, today: date) -> str:
+    """The template that is asked for: by name, by the event, or by hand after the document's state; "" for none."""
     if control.template:
         return "" if control.template == "none" else control.template
     if control.event:
         return TRIGGERS[control.event].template
-    by_hand = TEMPLATES.get(document.type, "")
-    if not by_hand:
-        raise Refused(
-            554, "5.6.0", f"a document of type {document.type} cannot be rendered yet (this version renders: "
-            f"{', '.join(TEMPLATES)}); hand the mail over composed"
-        )  # fmt: skip
-    return by_hand
+    return choose_template(document, sent_before, today)
 
 
 def _places(document: Document, head: Head, recipients: tuple[Address, ...]) -> dict[str, tuple[str, str, Address]]:

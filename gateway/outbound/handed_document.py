@@ -28,6 +28,7 @@ class Found:
 
     document: Document | None = None
     personal: str = ""
+    sent_before: bool = False  # found out by the door
 
 
 def where(raw: bytes) -> Where:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from gateway.mail.message import Head, decode, read_head, walk
 from gateway.mail.reply import Refused
@@ -28,6 +29,7 @@ from gateway.outbound.retry import Retry
 from gateway.outbound.texts import templates
 from gateway.outbound.triggers import need_trigger
 from gateway.store.database import Database, Transaction, new_id
+from gateway.store.documents import get_document
 from gateway.store.tenants import tenant_revision
 from gateway.store.threads import find_thread
 from gateway.wire.workers import WorkerFailed
@@ -97,6 +99,9 @@ async def _prepare_within(door: Door, desk: Desk, handed: Handed, now: datetime)
     if control.thread_key:
         thread = await door.database.read(find_thread, desk.tenant.id, control.thread_key)
     found = await _find(door, handed.raw)
+    if (made := found.document) is not None:
+        known = await door.database.read(get_document, desk.tenant.id, made.type, made.id)
+        found = replace(found, sent_before=bool(known and known.sent_at))
     task = (door, desk, handed, head, control, thread.id if thread else new_id(), now, found)
     return await asyncio.to_thread(_prepare, *task) if len(handed.raw) > BLOCKING else _prepare(*task)
 
@@ -136,7 +141,8 @@ def _prepare(
     digest = _digest(handed, head) if control.idempotency_key else ""
     addresses = tuple(rcpt.address for rcpt in handed.recipients)
     if (document := found.document) is not None:
-        letter = address_document(door.letterhead, document, head, addresses, control)
+        today = now.astimezone(ZoneInfo(desk.tenant.timezone)).date()
+        letter = address_document(door.letterhead, document, head, addresses, control, found.sent_before, today)
         notify = {rcpt.address.key: rcpt.notify for rcpt in handed.recipients}
         recipients = tuple(Rcpt(address, notify.get(address.key, "")) for address in letter.recipients)
         message = document_message(door.letterhead, desk, letter, found.personal, handed.credential, now)

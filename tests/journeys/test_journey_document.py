@@ -229,3 +229,57 @@ def test_a_document_sent_twice_unchanged_carries_the_same_pdf_drawn_once(place: 
             assert await journey.house.database.read(count_pdfs) == 1
 
     asyncio.run(run())
+
+
+def sample(name: str, **changes: Any) -> dict[str, Any]:
+    folder = Path(__file__).parents[1] / "corpus" / "documents"
+    made: dict[str, Any] = json.loads((folder / f"{name}.json").read_text()) | changes
+    return made
+
+
+def pdf_text(raw: bytes) -> list[str]:
+    [attached] = [part for part in read(raw).iter_attachments() if part.get_content_type() == "application/pdf"]
+    return [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(attached.get_payload(decode=True))).pages]
+
+
+def test_a_receipt_carries_the_invoices_it_pays_on_pages_of_their_own(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            invoice = document(id="inv_paid", number="CP-PAID-1")
+            await journey.queue(mail(invoice), "ion@client.test")
+            related = [{"type": "invoice", "id": "inv_paid", "number": "CP-PAID-1", "relation": "pays"}]
+            sent = await journey.queue(mail(sample("receipt_ro", related=related)), "ana@client.test")
+            assert "template payment_receipt" in sent.text
+            first, *others = pdf_text((await journey.arrival("ana@client.test")).raw)
+            assert others and "CP-PAID-1" in others[0]
+            assert sample("receipt_ro")["number"] in first
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("name", "template"),
+    [("statement_ru", "statement"), ("credit_note_en", "credit_note"), ("estimate_ro", "estimate")],
+)
+def test_other_documents_go_with_their_own_template(place: Place, name: str, template: str) -> None:
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            sent = await journey.queue(mail(sample(name)), "ana@client.test")
+            assert f"template {template}" in sent.text
+            arrived = read((await journey.arrival("ana@client.test")).raw)
+            assert arrived["Content-Language"] == name[-2:]
+
+    asyncio.run(run())
+
+
+def test_the_second_mail_by_hand_is_a_reminder(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            assert "new_invoice" in (await journey.queue(mail(document()), "ana@client.test")).text
+            assert "unpaid_invoice" in (await journey.queue(mail(document()), "ana@client.test")).text
+            late = await journey.queue(
+                mail(document(due_date="2020-01-31", issue_date="2020-01-01")), "ana@client.test"
+            )
+            assert "late_payment_reminder" in late.text
+
+    asyncio.run(run())
