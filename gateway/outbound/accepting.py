@@ -158,7 +158,7 @@ def _queue(
         [Recipient(str(r.address), return_token(random_bytes(10)), r.notify) for r in ready.recipients],
         node=node,
         due_at=due_at,
-        expires_at=max(due_at, now_ms) + terms.expire_ms,
+        expires_at=max(to_ms(at), now_ms) + terms.expire_ms,
     )
     text = _answer(tx, now_ms, desk, ready, at, now)
     _note_accepted(tx, now_ms, handed, message, len(booked), text)
