@@ -9,7 +9,7 @@ import contextlib
 import json
 import signal
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def make_sample_tenant(tx: Transaction) -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_demo(config: Config, *, pace: float = 1.0):  # type: ignore[no-untyped-def]
+async def open_demo(config: Config, *, pace: float = 1.0) -> AsyncIterator[Demo]:
     """The sample tenant's gateway with its outside world, while the context lasts."""
     make_installation(config)
     world = await start_world(return_to=("127.0.0.1", config.receiver.port), clock=utc_now, pace=pace)

@@ -33,6 +33,8 @@ class Plan:
 def plan(tx: Transaction, desk: Desk, ready: Ready, changed: bool, now: datetime) -> Plan:
     """What is to be done with a message, and with the automatic mail that its document may be waiting for."""
     control, message = ready.control, ready.message
+    if not message.document_type and not control.event:  # most mail: nothing to look up
+        return Plan(control.first_attempt(now))
     document = get_document(tx, desk.tenant.id, message.document_type, message.document_id)
     waiting = document is not None and bool(document.automatic_id) and _waits(tx, desk, document.automatic_id)
     if control.template == "none" and ready.document is not None:

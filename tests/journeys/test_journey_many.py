@@ -2,10 +2,12 @@
 
 import asyncio
 import smtplib
+import threading
 from collections import Counter
 
 from journeys.house import PASSWORD, Clock, Journey, Place, make_config, open_journey
 from journeys.letters import AUTHOR, SECONDS, compose, in_thread
+from sqlalchemy import event
 
 from gateway.demo.world import start_world
 from gateway.outbound.suppression import get_suppressed
@@ -186,3 +188,23 @@ async def _crash(journey: Journey) -> None:
     await asyncio.gather(*delivery._tasks, return_exceptions=True)
     for destination in delivery._destinations.values():
         destination.waiting.clear()
+
+
+def test_the_usual_mail_runs_prepared_statements_only(place: Place) -> None:
+    """Accepting, sending and settling a composed mail never goes through SQLAlchemy's execution layer."""
+    seen: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        if threading.current_thread().name == "store-write" and not statement.startswith("BEGIN"):
+            seen.append(statement)
+
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            first = await journey.queue(compose(), "ana@client.test")  # the tenant's first mail makes its summary
+            await journey.settled(first.message_id, "relayed")
+            event.listen(journey.house.database.engine, "before_cursor_execute", note)
+            second = await journey.queue(compose(), "ana@client.test")
+            await journey.settled(second.message_id, "relayed")
+
+    asyncio.run(run())
+    assert seen == []
