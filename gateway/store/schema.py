@@ -50,6 +50,7 @@ tenant = Table(
     _text("brand"),  # JSON: colour, address, phone, idno, iban: what a rendered mail shows of the company
     _at("created_at", nullable=False),
     _at("suspended_at"),
+    _text("options"),  # JSON: how it works: number patterns, hour of reminders, e-invoices in PDFs (store/settings)
     comment="store/tenants",
 )
 
@@ -160,7 +161,10 @@ document = Table(
     _at("created_at", nullable=False),
     _at("updated_at", nullable=False),
     Column("automatic_id", _ID, nullable=False, server_default=""),  # the one automatic message of the document (S34)
+    _text("customer_key"),  # whose it is: customer.customer_key
     Index("document_number", "tenant_id", "number"),
+    Index("document_customer", "tenant_id", "customer_key"),
+    Index("document_due", "tenant_id", "type", "due_date", "document_id"),  # the scan for reminders
     comment="store/documents",
 )
 
@@ -210,6 +214,87 @@ pdf = Table(
     Column("content", LargeBinary, nullable=False),
     _at("created_at", nullable=False),
     comment="store/documents",
+)
+
+customer = Table(
+    "customer",
+    metadata,
+    _key(),
+    Column("customer_key", String(200), primary_key=True),  # the billing system's id, else made of what names it
+    _text("name"),
+    _text("language"),
+    _at("opted_out_at"),  # wants no reminders, statements and renewal notices (List-Unsubscribe)
+    _text("opted_out_why"),
+    _at("created_at", nullable=False),
+    _at("updated_at", nullable=False),
+    comment="store/customers",
+)
+
+contact = Table(
+    "contact",
+    metadata,
+    _key(),
+    Column("customer_key", String(200), primary_key=True),
+    Column("address", String(320), primary_key=True),  # lower-case key
+    _text("email"),  # as people write it
+    _text("name"),
+    Column("role", String(10), nullable=False, server_default="to"),  # to | cc | bcc | alternate
+    _text("language"),
+    Column("source", String(10), nullable=False, server_default="document"),  # document | tenant: who said so
+    _at("created_at", nullable=False),
+    _at("updated_at", nullable=False),
+    Index("contact_address", "tenant_id", "address"),
+    comment="store/customers",
+)
+
+reminder = Table(
+    "reminder",
+    metadata,
+    _key(),
+    Column("type", String(20), primary_key=True),
+    Column("document_id", String(191), primary_key=True),
+    _text("sent"),  # JSON: template -> [how many, the tenant's day of the last]
+    _text("promised_on"),  # the day by which the customer promised to pay
+    _at("paused_at"),
+    _text("paused_why"),
+    _at("updated_at", nullable=False),
+    comment="store/reminders",
+)
+
+reminder_run = Table(
+    "reminder_run",
+    metadata,
+    _key(),
+    _text("day"),  # the tenant's day whose reminders were looked at last
+    _at("ended_at"),
+    comment="store/reminders",
+)
+
+asset = Table(
+    "asset",
+    metadata,
+    _key(),
+    Column("name", String(50), primary_key=True),  # logo
+    _text("content_type"),
+    Column("content", LargeBinary, nullable=False),
+    _at("created_at", nullable=False),
+    comment="store/assets",
+)
+
+shared_file = Table(
+    "shared_file",
+    metadata,
+    _key(),
+    Column("token", String(64), primary_key=True),  # SHA-256 of what the link holds, hex
+    _id("message_id"),
+    _id("thread_id"),
+    _text("filename"),
+    _text("content_type"),
+    Column("content", LargeBinary, nullable=False),
+    _at("created_at", nullable=False),
+    _at("expires_at", nullable=False),
+    Index("shared_file_token", "token", unique=True),
+    comment="store/shared_files",
 )
 
 _NUMBERED = text("document_number <> ''")

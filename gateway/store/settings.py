@@ -16,6 +16,11 @@ LANGUAGES = ("ro", "ru", "en")
 SENDING = ("shared", "own")
 # Not for tenants: return paths, hand-over without a recipient, and what RFC 2142 keeps for whoever runs a domain.
 RESERVED = frozenset(("b", "send", "postmaster", "abuse", "mailer-daemon"))
+OPTIONS = (
+    "reminder_hour",  # 0-23, where the tenant is
+    "number_patterns",  # how its documents' numbers look in a subject or a file's name
+    "einvoice",  # "factur-x": PDFs carry the invoice as XML
+)
 TEXT_LIMIT = 200  # characters of a company's name and of each line of its brand
 WIDEST = {4: 8, 6: 16}  # prefixes shorter than this are most of the Internet
 
@@ -46,6 +51,8 @@ def check_settings(settings: Mapping[str, Any]) -> None:
             parse_address(value)
         if name == "brand":
             _check_brand(value)
+        elif name == "options":
+            _check_options(value)
         elif isinstance(value, str):
             _check_text(name, value)
 
@@ -66,6 +73,14 @@ def _check_brand(brand: Mapping[str, Any]) -> None:
             _check_text(name, value)
         if name == "colour" and value and not _COLOUR.match(value):
             raise _refuse(f"the colour {value[:20]!r} is not of the form #1a2b3c")
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise _refuse(f"{name!r} is not an option of a tenant; there are {', '.join(OPTIONS)}")
+        if name == "reminder_hour" and value is not None and not (type(value) is int and 0 <= value <= 23):
+            raise _refuse(f"the hour of reminders {value!r} is not one of 0 to 23")
 
 
 def _check_text(name: str, value: str) -> None:

@@ -38,6 +38,7 @@ class Tenant:
     brand: dict[str, Any] = field(hash=False)
     revision: int = 1
     suspended: bool = False
+    options: dict[str, Any] = field(default_factory=dict, hash=False)  # store.settings.OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,15 @@ _COLUMNS = (
     tenant.c.brand,
     tenant.c.suspended_at,
     tenant.c.revision,
+    tenant.c.options,
 )
 
 
 def _tenant(row: Any) -> Tenant:
     names = ("id", "slug", "company", "language", "timezone", "contact_email", "sending")
     values = dict(zip(names, row[:7], strict=True))
-    return Tenant(**values, brand=json.loads(row[7] or "{}"), suspended=row[8] is not None, revision=row[9])
+    brand, options = json.loads(row[7] or "{}"), json.loads(row[10] or "{}")
+    return Tenant(**values, brand=brand, options=options, suspended=row[8] is not None, revision=row[9])
 
 
 def add_tenant(
@@ -106,12 +109,17 @@ def add_tenant(
 
 
 def set_tenant(tx: Transaction, /, tenant_id: str, **changes: Any) -> None:
-    """Change some of a tenant's columns; `brand` is merged, `suspended_at` a time or None. Raises Refused."""
+    """Change some of a tenant's columns. Raises Refused.
+
+    `brand` and `options` are merged, a member that is empty or None is forgotten; `suspended_at` is a time or None.
+    """
     check_settings(changes)
-    if "brand" in changes:
-        row = tx.first(select(tenant.c.brand).where(tenant.c.tenant_id == tenant_id))
-        merged = json.loads((row[0] if row else "") or "{}") | changes["brand"]
-        changes["brand"] = json.dumps({k: v for k, v in merged.items() if v}, ensure_ascii=False)
+    for name in ("brand", "options"):
+        if name in changes:
+            row = tx.first(select(tenant.c[name]).where(tenant.c.tenant_id == tenant_id))
+            merged = json.loads((row[0] if row else "") or "{}") | changes[name]
+            kept = {k: v for k, v in merged.items() if v is not False and v not in (None, "", [])}
+            changes[name] = json.dumps(kept, ensure_ascii=False)
     if isinstance(changes.get("suspended_at"), datetime):
         changes["suspended_at"] = to_ms(changes["suspended_at"])
     tx.change(update(tenant).where(tenant.c.tenant_id == tenant_id).values(revision=tenant.c.revision + 1, **changes))
