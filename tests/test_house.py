@@ -333,7 +333,7 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "gateway/outbound/documents/model.py": (350, "the schema's object model: fields, no logic"),
     "gateway/serve.py": (420, "the composition root: the one place where the rooms are put together"),
     "gateway/store/database.py": (450, "the only file that knows a dialect"),
-    "gateway/store/schema.py": (480, "every table, in one place"),
+    "gateway/store/schema.py": (580, "every table, in one place"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {
     "gateway/outbound/queue.py:enqueue": (52, "a row of twenty columns, each said once"),

@@ -110,6 +110,8 @@ domain = Table(
     _key(),
     Column("name", String(253), primary_key=True),
     _at("created_at", nullable=False),
+    _at("checked_at"),
+    _text("findings"),  # JSON: what the last look at its DNS found, worst first
     Index("domain_name", "name", unique=True),
     comment="store/domains",
 )
@@ -125,6 +127,7 @@ signing_key = Table(
     _text("public_record"),  # the DNS TXT value
     Column("state", String(10), nullable=False, server_default="active"),  # pending | active | retired
     _at("created_at", nullable=False),
+    _at("changed_at"),  # when it came to this state
     comment="store/domains",
 )
 
@@ -394,6 +397,8 @@ delivery = Table(
     _text("notify"),  # RFC 3461, as the billing system asked
     _at("settled_at"),
     _at("created_at", nullable=False),
+    _number("unclear"),  # how many attempts lost the connection after the final dot
+    _at("late_at"),  # when the thread was told that it is late
     Index("delivery_due", "tenant_id", "next_attempt_at", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
     Index("delivery_token", "token"),
     Index("delivery_recipient", "tenant_id", text("lower(recipient)")),  # people write addresses as they like
@@ -417,6 +422,8 @@ attempt = Table(
     _text("tls"),
     _text("stage"),
     _number("unclear"),  # 1: the final dot was sent and no answer came
+    _text("route"),  # direct, relay, or the tenant's own server
+    _text("policy"),  # what TLS had to prove: "", mta-sts, dane
     comment="outbound/queue",
 )
 
@@ -439,7 +446,73 @@ suppression = Table(
     _text("evidence"),  # the remote's words
     _id("message_id"),
     _at("created_at", nullable=False),
+    Column("source", String(10), nullable=False, server_default="bounce"),  # bounce | complaint | person | import
+    _at("expires_at"),
     comment="outbound/suppression",
+)
+
+route = Table(
+    "route",
+    metadata,
+    _key(),
+    Column("name", String(20), primary_key=True),  # smtp: the tenant's own server
+    _text("settings"),  # JSON: host, port, security, username, authentication, fallback, what was learned of it
+    Column("secret_sealed", LargeBinary),  # its password, or its OAuth tokens
+    _text("state"),  # "", ok, failed
+    _text("words"),  # of its last refusal
+    _at("changed_at"),  # when it came to this state
+    _at("tested_at"),
+    _at("refresh_until"),  # a node refreshes the tokens until then
+    _at("created_at", nullable=False),
+    comment="store/routes",
+)
+
+consent = Table(
+    "consent",
+    metadata,
+    _key(),
+    Column("state", String(64), primary_key=True),  # SHA-256 of OAuth's state parameter, hex
+    Column("flow_sealed", LargeBinary, nullable=False),  # the verifier of PKCE, and for which route
+    _at("expires_at", nullable=False),
+    Index("consent_state", "state", unique=True),
+    comment="store/routes",
+)
+
+tls_policy = Table(
+    "tls_policy",
+    metadata,
+    _key(),  # OPERATOR: a domain's policy is the same for all tenants
+    Column("domain", String(253), primary_key=True),
+    _text("version"),  # the id of its DNS record (RFC 8461 §3.1)
+    _text("policy"),
+    _at("fetched_at", nullable=False),
+    _at("expires_at", nullable=False),
+    comment="store/tls_policies",
+)
+
+tls_result = Table(
+    "tls_result",
+    metadata,
+    _key(),  # OPERATOR
+    Column("day", String(10), primary_key=True),  # UTC
+    Column("domain", String(253), primary_key=True),  # the policy's
+    Column("policy", String(10), primary_key=True),  # sts | tlsa | no-policy-found
+    Column("host", String(253), primary_key=True),  # the MX that was dialled
+    Column("result", String(40), primary_key=True),  # success, or a type of RFC 8460 §4.3
+    _number("sessions"),
+    _text("words"),
+    comment="store/tls_results",
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    _key(),
+    Column("credential", String(100), primary_key=True),  # "": the tenant as a whole
+    Column("hour", BigInteger, primary_key=True),  # hours since 1970 UTC
+    _number("messages"),
+    _number("recipients"),
+    comment="store/usage",
 )
 
 event = Table(
