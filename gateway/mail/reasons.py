@@ -39,7 +39,7 @@ TEXT_LIMIT = 600  # characters of a remote's words that the rules look at
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: all that it names must match."""
+    """One rule: all that it names must match. `reason` is its word, of whichever vocabulary its file has."""
 
     name: str
     reason: str
@@ -48,6 +48,7 @@ class Rule:
     codes: frozenset[int] = frozenset()
     text: re.Pattern[str] | None = None
     passing: bool | None = None
+    seconds: int = 0
 
     def matches(self, status: DeliveryStatus, words: str) -> bool:
         """Whether this rule speaks of `status`."""
@@ -60,23 +61,29 @@ class Rule:
         return self.text is None or bool(self.text.search(words))
 
 
-def read_rules(source: str) -> tuple[Rule, ...]:
+def read_rules(source: str, words: frozenset[str] = VOCABULARY, key: str = "reason") -> tuple[Rule, ...]:
     """Rules from TOML. Raises ValueError for a rule with an unknown reason, key or pattern, naming the rule."""
-    return tuple(_read_rule(row) for row in tomllib.loads(source).get("rule", ()))
+    return tuple(_read_rule(row, words, key) for row in tomllib.loads(source).get("rule", ()))
 
 
-def _read_rule(row: dict[str, Any]) -> Rule:
+def _read_rule(row: dict[str, Any], words: frozenset[str], key: str) -> Rule:
     name = str(row.get("name", "?"))
-    unknown = row.keys() - {"name", "reason", "example", "status", "code", "text", "passing"}
-    if unknown or row.get("reason") not in VOCABULARY:
-        raise ValueError(f"rule {name!r}: {', '.join(sorted(unknown)) or row.get('reason')!r} is not known")
+    unknown = row.keys() - {"name", key, "example", "status", "code", "text", "passing", "seconds"}
+    if unknown or row.get(key) not in words:
+        raise ValueError(f"rule {name!r}: {', '.join(sorted(unknown)) or row.get(key)!r} is not known")
     try:
         text = re.compile(rf"(?<![a-zа-я])(?:{row['text']})") if "text" in row else None
     except re.error as error:
         raise ValueError(f"rule {name!r}: {error}") from error
-    statuses = tuple(re.compile(re.escape(one).replace(r"\*", r"\d{1,3}") + r"\Z") for one in row.get("status", ()))
     return Rule(
-        name, row["reason"], row.get("example", ""), statuses, frozenset(row.get("code", ())), text, row.get("passing")
+        name=name,
+        reason=row[key],
+        example=row.get("example", ""),
+        statuses=tuple(re.compile(re.escape(one).replace(r"\*", r"\d{1,3}") + r"\Z") for one in row.get("status", ())),
+        codes=frozenset(row.get("code", ())),
+        text=text,
+        passing=row.get("passing"),
+        seconds=int(row.get("seconds", 0)),
     )
 
 
@@ -86,13 +93,16 @@ def installed_rules() -> tuple[Rule, ...]:
     return read_rules(files("gateway.mail").joinpath("reasons.toml").read_text("utf-8"))
 
 
+def first_match(status: DeliveryStatus, rules: Iterable[Rule]) -> Rule | None:
+    """The first rule that speaks of an outcome."""
+    words = " ".join(status.text[:TEXT_LIMIT].lower().split())
+    return next((rule for rule in rules if rule.matches(status, words)), None)
+
+
 def explain(status: DeliveryStatus, rules: Iterable[Rule] | None = None) -> tuple[str, str]:
     """(reason, name of the rule that gave it) of an outcome; ("unknown", "") when no rule speaks of it."""
-    words = " ".join(status.text[:TEXT_LIMIT].lower().split())
-    for rule in installed_rules() if rules is None else rules:
-        if rule.matches(status, words):
-            return rule.reason, rule.name
-    return "unknown", ""
+    rule = first_match(status, installed_rules() if rules is None else rules)
+    return (rule.reason, rule.name) if rule else ("unknown", "")
 
 
 def reason_of(status: DeliveryStatus) -> str:
