@@ -62,6 +62,9 @@ class Delivery:
     retry_first_seconds: int = _key(300, "wait before the first retry; it doubles after each")
     retry_longest_seconds: int = _key(4 * 3600, "longest wait between two tries")
     expire_seconds: int = _key(5 * 86400, "give up after so long")
+    late_seconds: int = _key(4 * 3600, "tell the thread after so long that its mail is late")
+    unclear_retries: int = _key(2, "how often mail is sent again whose final dot had no answer; it may arrive as often")
+    advice: str = _key("", "a file of rules on what a server's words ask of us; empty: our own (mail/advice.toml)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -29,7 +29,9 @@ from gateway.inbound.destinations import Names
 from gateway.inbound.reception import Reception, Unreadable
 from gateway.inbound.smtp_receiver import ReceiverDoorstep
 from gateway.mail.address import parse_address
+from gateway.mail.reasons import Rule
 from gateway.mail.received import ReceivedMail, read_mail
+from gateway.outbound.advice_file import AdviceFile
 from gateway.outbound.composition import Composition, compose
 from gateway.outbound.delivery import Delivery, Pace
 from gateway.outbound.desk import Desks
@@ -154,7 +156,13 @@ def _letterhead(config: Config, reply_key: bytes) -> Letterhead:
 
 def _retry(config: Config) -> Retry:
     wanted = config.delivery
-    return Retry(first=wanted.retry_first_seconds, longest=wanted.retry_longest_seconds, expire=wanted.expire_seconds)
+    return Retry(
+        first=wanted.retry_first_seconds,
+        longest=wanted.retry_longest_seconds,
+        expire=wanted.expire_seconds,
+        late=wanted.late_seconds,
+        unclear=wanted.unclear_retries,
+    )
 
 
 def _delivery(
@@ -179,7 +187,17 @@ def _delivery(
         retry=_retry(config),
         pace=Pace(wanted.connections, wanted.connections_per_destination, wanted.lease_seconds * 1000),
         clock=clock,
+        rules=_advice(config),
     )
+
+
+def _advice(config: Config) -> Callable[[], Iterable[Rule] | None]:
+    if not config.delivery.advice:
+        return lambda: None
+    try:
+        return AdviceFile(config.path(config.delivery.advice))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"delivery.advice cannot be used: {error}") from None
 
 
 def _route(config: Config) -> Route:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.common import json_option, show_json
+from gateway.mail.advice import LATER, OURS, PAUSE, SLOW, STOP, advise, read_advice
 from gateway.mail.dsn.batch import run
 from gateway.mail.reasons import explain, is_recipient_fault, read_words
 from gateway.mail.received import read_mail
@@ -32,15 +33,31 @@ def parse(batch: bool, files: tuple[str, ...]) -> None:
 
 @bounce.command("try")
 @click.argument("words")
+@click.option("--advice", "rules", type=click.Path(exists=True, dir_okay=False), help="Rules of your own to try.")
 @json_option
-def try_(words: str, as_json: bool) -> None:
-    """Show which reason a server's WORDS mean: "550 5.1.1 no such user"."""
+def try_(words: str, rules: str | None, as_json: bool) -> None:
+    """Show which reason a server's WORDS mean, and what we would do: "550 5.1.1 no such user"."""
     status = read_words(words)
     reason, rule = explain(status)
     suppresses = is_recipient_fault(status.because(reason))
+    try:
+        advice = advise(status, read_advice(Path(rules).read_text("utf-8")) if rules else None)
+    except ValueError as error:
+        raise click.ClickException(f"{rules}: {error}") from None
     if as_json:
-        show_json({"status": status, "reason": reason, "rule": rule, "suppresses": suppresses})
+        show_json({"status": status, "reason": reason, "rule": rule, "suppresses": suppresses, "advice": advice})
         return
     click.echo(f"reason      {reason}\nby rule     {rule}")
     click.echo(f"outcome     {'failed for good' if status.permanent else 'passing: tried again'}")
     click.echo(f"suppresses  {'yes: the address itself is wrong' if suppresses else 'no'}")
+    wait = f", for {advice.seconds} s" if advice.seconds else ""
+    click.echo(f"we then     {_DOES[advice.word]}{wait}{f' (rule: {advice.rule})' if advice.rule else ''}")
+
+
+_DOES = {
+    LATER: "do nothing beyond this recipient",
+    SLOW: "use fewer connections to that destination",
+    PAUSE: "leave that destination alone",
+    STOP: "give this recipient up, although the code says it may pass",
+    OURS: "leave that destination alone and tell the operator: the fault is on our side",
+}

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from gateway.inbox import views
 from gateway.inbox.views import AttemptView, DeliveryView, words
-from gateway.outbound.queue import CANCELLED, DELIVERED, FAILED, QUEUED, RELAYED
+from gateway.outbound.queue import CANCELLED, DELIVERED, FAILED, QUEUED, RELAYED, UNCLEAR
 from gateway.store.database import Transaction, from_ms, need_time
 from gateway.store.events import Event
 from gateway.store.schema import attempt, delivery, message
@@ -119,7 +119,15 @@ def _progress(row: dict[str, Any], attempts: Sequence[AttemptView], note: dict[s
             return views.HELD
         if row["booked_by"]:
             return views.SENDING
-        return views.WAITING if attempts else views.SCHEDULED
+        return views.WAITING if attempts or row["text"] else views.SCHEDULED
     if state == FAILED:
         return note.get("ended", views.BOUNCED)
-    return {RELAYED: views.ACCEPTED, DELIVERED: views.DELIVERED, CANCELLED: views.CANCELLED}.get(state, views.BOUNCED)
+    return _ENDED.get(state, views.BOUNCED)
+
+
+_ENDED = {
+    RELAYED: views.ACCEPTED,
+    DELIVERED: views.DELIVERED,
+    CANCELLED: views.CANCELLED,
+    UNCLEAR: views.UNCLEAR,
+}

@@ -18,6 +18,7 @@ from gateway.store.threads import Thread
 HELD, SCHEDULED, SENDING, WAITING = "held", "scheduled", "sending", "waiting"
 ACCEPTED, DELIVERED = "accepted", "delivered"  # by the server; in the mailbox, because a success report said so (S17)
 BOUNCED, EXPIRED, SUPPRESSED, CANCELLED = "bounced", "expired", "suppressed", "cancelled"
+UNCLEAR = "unclear"  # sent as often as it may be, and no answer came to the final dot
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,35 +1,43 @@
 """The loop that sends: claim what is due, dial, send, write the outcome, and only then go on.
 
 Fed by the door with what it has just committed (no second read), and by `queue.claim` with what is due. Deliveries
-wait by destination; each destination has a few connections, each connection sends one message after the other and
-waits for the outcome to be on disk before the next: a crash can repeat one message per connection at the most.
+wait by destination (`destinations`), which says how many connections it bears now; each connection sends one message
+after the other and waits for the outcome to be on disk before the next: a crash can repeat one message per connection
+at the most. While a destination rests, what is for it goes back to the queue, untried, with the reason to be seen.
 Nothing that happens in one delivery ends the loop: what we did wrong is logged, and that delivery tried later.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 import structlog
 
+from gateway.mail.advice import LATER, STOP, Advice, advise
+from gateway.mail.reasons import Rule
 from gateway.mail.status import Action, DeliveryStatus
 from gateway.outbound import queue
+from gateway.outbound.destinations import Bounds, Destination, Flows
+from gateway.outbound.dialling import open_connection
+from gateway.outbound.giving_back import GivingBack
 from gateway.outbound.letterhead import Letterhead
-from gateway.outbound.queue import Attempt, Booked
+from gateway.outbound.queue import Attempt, Booked, Postponed
 from gateway.outbound.retry import Retry
-from gateway.outbound.routing import Router
-from gateway.outbound.smtp_client import Connection, Outcome, Target, Timeouts, Transaction, connect
+from gateway.outbound.routing import Router, Way
+from gateway.outbound.smtp_client import Connection, Outcome, Timeouts, Transaction
 from gateway.store.database import Database, StoreUnavailable, to_ms
 from gateway.store.messages import EIGHT_BIT, SMTPUTF8
 
 log = structlog.get_logger()
 
 IDLE_SECONDS = 5.0  # how long an open connection waits for another message
-DOWN_SECONDS = 30.0  # after nobody answered, what waits for that destination is not dialled for so long
 HELD_BYTES = 64 * 2**20  # of messages kept in memory between door and connection; beyond it they are read again
 IN_FLIGHT = 2000  # booked deliveries that one node holds
+LINE = 1000  # of them, for one destination; a longer line goes back to the queue
+LINE_SECONDS = 60.0  # for so long
 POLL_SECONDS = 1.0
 MEND_SECONDS = 30.0  # how often the summaries of tenants are compared with their queues
 CRASHES = 3  # failures on our side after which a delivery waits for a person
@@ -47,17 +55,11 @@ class Pace:
     lease_ms: int = 900_000
     timeouts: Timeouts = field(default_factory=Timeouts)
 
-
-class Destination:
-    """What waits for one destination, and who serves it."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.waiting: deque[Booked] = deque()
-        self.serving = 0
-        self.idle: list[asyncio.Future[Booked | None]] = []
-        self.down: DeliveryStatus | None = None  # why nobody was reached
-        self.down_until = 0.0
+    def bounds(self, way: Way) -> Bounds:
+        """Of one destination: a relay has what was asked for, anybody else at most a tenth of all connections."""
+        if not way.domain:
+            return Bounds(most=self.per_destination)
+        return Bounds(most=max(min(self.per_destination, self.connections // 10), 1))
 
 
 class Delivery:
@@ -74,6 +76,7 @@ class Delivery:
         retry: Retry,
         pace: Pace,
         clock: Callable[[], datetime],
+        rules: Callable[[], Iterable[Rule] | None] = lambda: None,
     ) -> None:
         self._database = database
         self._letterhead = letterhead
@@ -83,9 +86,12 @@ class Delivery:
         self._retry = retry
         self._pace = pace
         self._clock = clock
+        self._rules = rules
         self._destinations: dict[str, Destination] = {}
+        self._flows = Flows()
         self._starved: deque[Destination] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._giving_back = GivingBack(database, clock, self._end)
         self._serving = 0
         self._in_flight = 0
         self._held = 0
@@ -101,39 +107,71 @@ class Delivery:
 
     def offer(self, booked: Sequence[Booked]) -> None:
         """Take deliveries that are booked for this node and committed. Called on the event loop."""
+        now = self._clock()
         for made in booked:
             self._in_flight += 1
             size = len(made.raw or b"")
             if self._held + size > HELD_BYTES:
                 made, size = replace(made, raw=None), 0  # it will be read again
             self._held += size
-            self._place(made)
+            way = self._router.known(made, now)
+            if way is None:
+                self._spawn(self._find_way(made))
+            else:
+                self._place(made, way, now)
 
-    def _place(self, made: Booked) -> None:
-        key = self._router.route.destination(made)
-        destination = self._destinations.get(key)
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _find_way(self, made: Booked) -> None:
+        try:
+            way = await self._router.find(made, self._clock())
+        except Exception as error:
+            await self._note_fault(made, error)
+            return
+        if isinstance(way, DeliveryStatus):
+            await self._settle(made, Attempt(way, "connect"))
+            self._end(made)
+        elif self._stopping:
+            self._giving_back.add([made], Postponed(self._clock().timestamp()))
+        else:
+            self._place(made, way, self._clock())
+
+    def _place(self, made: Booked, way: Way, now: datetime) -> None:
+        destination = self._destinations.get(way.key)
         if destination is None:
-            destination = self._destinations[key] = Destination(key)
+            destination = self._destinations[way.key] = Destination(
+                way.key, way, self._flows.get(way.key, self._pace.bounds(way))
+            )
+        destination.way = way
+        if destination.flow.rests(now.timestamp()):
+            self._rest(destination, [made])
+            return
         while destination.idle:
             waiter = destination.idle.pop()
             if not waiter.done():
                 waiter.set_result(made)
                 return
-        destination.waiting.append(made)
-        if destination.serving < self._pace.per_destination:
-            self._serve_more(destination)
-
-    def _serve_more(self, destination: Destination) -> None:
-        if self._serving >= self._pace.connections:
-            if destination.serving == 0 and destination not in self._starved:
-                self._starved.append(destination)
-                self._end_one_idle()
+        if way.domain and len(destination) >= LINE:
+            self._giving_back.add([made], Postponed(now.timestamp() + LINE_SECONDS))
             return
-        destination.serving += 1
-        self._serving += 1
-        task = asyncio.get_running_loop().create_task(self._serve(destination))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        destination.add(made)
+        self._widen(destination, now)
+
+    def _widen(self, destination: Destination, now: datetime) -> None:
+        """Serve it with as many connections as it bears and its line needs."""
+        room = destination.flow.room(now.timestamp())
+        for _ in range(min(len(destination), room - destination.serving)):
+            if self._serving >= self._pace.connections:
+                if destination.serving == 0 and destination not in self._starved:
+                    self._starved.append(destination)
+                    self._end_one_idle()
+                return
+            destination.serving += 1
+            self._serving += 1
+            self._spawn(self._serve(destination))
 
     def _end_one_idle(self) -> None:
         for destination in self._destinations.values():
@@ -141,6 +179,25 @@ class Delivery:
                 if not waiter.done():
                     waiter.set_result(None)
                     return
+
+    # -- giving back
+
+    def _rest(self, destination: Destination, made: Iterable[Booked]) -> None:
+        """Give back what is for a destination that rests; what has no time left ends with what it rests for."""
+        flow, now_ms = destination.flow, to_ms(self._clock())
+        for one in made:
+            if one.expires_at <= now_ms and flow.why is not None:
+                self._spawn(self._expire(one, flow.why))
+            else:
+                self._giving_back.add([one], Postponed(flow.rest_until, flow.why))
+
+    async def _expire(self, made: Booked, why: DeliveryStatus) -> None:
+        await self._settle(made, Attempt(why, "connect"))
+        self._end(made)
+
+    def _end(self, made: Booked) -> None:
+        self._in_flight -= 1
+        self._held -= len(made.raw or b"")
 
     # -- the loop
 
@@ -195,8 +252,7 @@ class Delivery:
         self._poke.set()
         waiting: list[Booked] = []
         for destination in self._destinations.values():
-            waiting += destination.waiting
-            destination.waiting.clear()
+            waiting += destination.take_all()
             for waiter in destination.idle:
                 if not waiter.done():
                     waiter.set_result(None)
@@ -205,6 +261,7 @@ class Delivery:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        await self._giving_back.finish()
         if waiting:
             await self._database.write(queue.unbook, to_ms(self._clock()), waiting)
 
@@ -213,21 +270,20 @@ class Delivery:
     async def _serve(self, destination: Destination) -> None:
         connection: Connection | None = None
         try:
-            made = self._next(destination)
+            made = destination.take()
             while made is not None:
                 connection = await self._deliver_surely(destination, made, connection)
-                self._in_flight -= 1
-                self._held -= len(made.raw or b"")
-                made = self._next(destination) or await self._linger(destination, connection)
+                self._end(made)
+                if self._starved and destination.serving > 1:  # others have none at all
+                    return
+                self._widen(destination, self._clock())
+                made = destination.take() or await self._linger(destination, connection)
         finally:
             destination.serving -= 1
             self._serving -= 1
             self._feed_starved(destination)
             if connection is not None:
                 await connection.quit()
-
-    def _next(self, destination: Destination) -> Booked | None:
-        return destination.waiting.popleft() if destination.waiting else None
 
     async def _linger(self, destination: Destination, connection: Connection | None) -> Booked | None:
         """Wait a little for another message while the connection is open."""
@@ -244,13 +300,14 @@ class Delivery:
                 destination.idle.remove(waiter)
 
     def _feed_starved(self, ended: Destination) -> None:
-        if ended.waiting and ended not in self._starved and not self._stopping:
+        if len(ended) and ended not in self._starved and not self._stopping:
             self._starved.append(ended)
-        while self._starved and self._serving < self._pace.connections:
-            destination = self._starved.popleft()
-            if destination.waiting and destination.serving < self._pace.per_destination:
-                self._serve_more(destination)
-        if not ended.waiting and not ended.serving and self._destinations.get(ended.key) is ended:
+        now = self._clock()
+        for _ in range(len(self._starved)):
+            if self._serving >= self._pace.connections:
+                break
+            self._widen(self._starved.popleft(), now)
+        if not len(ended) and not ended.serving and self._destinations.get(ended.key) is ended:
             del self._destinations[ended.key]
 
     # -- one delivery
@@ -267,15 +324,19 @@ class Delivery:
         except Exception as error:
             if connection is not None:
                 connection.abort()
-            log.error(
-                "delivery.failed_here", tenant=made.tenant_id, message=made.message_id, number=made.number,
-                error=type(error).__name__, exc_info=True,
-            )  # fmt: skip
-            ours = DeliveryStatus(Action.DELAYED, "4.3.0", 0, "the gateway failed while sending", "", "unknown")
-            await self._settle(made, Attempt(ours, "gateway"))
-            if made.attempts >= CRASHES:
-                await self._database.write(queue.park, to_ms(self._clock()), made, CRASHED)
+            await self._note_fault(made, error)
             return None
+
+    async def _note_fault(self, made: Booked, error: Exception) -> None:
+        """What we did wrong ourselves: logged, tried later, and parked after the third time."""
+        log.error(
+            "delivery.failed_here", tenant=made.tenant_id, message=made.message_id, number=made.number,
+            error=type(error).__name__, exc_info=error,
+        )  # fmt: skip
+        ours = DeliveryStatus(Action.DELAYED, "4.3.0", 0, "the gateway failed while sending", "", "unknown")
+        await self._settle(made, Attempt(ours, "gateway"))
+        if made.attempts >= CRASHES:
+            await self._database.write(queue.park, to_ms(self._clock()), made, CRASHED)
 
     async def _deliver(
         self, destination: Destination, made: Booked, connection: Connection | None
@@ -287,18 +348,44 @@ class Delivery:
             connection = None
         used = connection is not None
         started = asyncio.get_running_loop().time()
-        opened = connection or await self._open(destination, ready)
+        opened = connection or await self._open(destination)
         if isinstance(opened, DeliveryStatus):
-            await self._settle(made, Attempt(opened, "connect", milliseconds=_since(started)))
+            how = Attempt(opened, "connect", milliseconds=_since(started))
+            await self._settle(made, self._heed(destination, how))
             return None
         outcome = (await opened.send(self._transaction(ready)))[0]
         if used and _was_stale(outcome):
-            fresh = await self._open(destination, ready)
+            fresh = await self._open(destination)
             if isinstance(fresh, Connection):
                 opened, outcome = fresh, (await fresh.send(self._transaction(ready)))[0]
         how = Attempt(outcome.status, outcome.stage, outcome.tls, int(outcome.seconds * 1000), outcome.unclear)
-        await self._settle(made, how)
+        await self._settle(made, self._heed(destination, how))
         return opened
+
+    async def _open(self, destination: Destination) -> Connection | DeliveryStatus:
+        targets = await self._router.targets(destination.way, self._clock())
+        if isinstance(targets, DeliveryStatus):
+            return targets
+        return await open_connection(targets, self._pace.timeouts)
+
+    def _heed(self, destination: Destination, how: Attempt) -> Attempt:
+        """Let the destination's pace follow what happened; the attempt, with what its words ask for this recipient."""
+        status, flow, now = how.status, destination.flow, self._clock().timestamp()
+        if status.action is Action.RELAYED:
+            flow.went_well()
+            return how
+        advice = advise(status, self._rules())
+        if advice.word not in (LATER, STOP):
+            flow.was_told(now, advice, status)
+        elif how.stage == "connect":
+            flow.was_unreachable(now, status)
+        elif status.code in (0, 421):
+            flow.broke(now, status)
+        else:
+            flow.went_well()
+        if flow.rests(now):
+            self._rest(destination, destination.take_all())
+        return _with_advice(how, advice)
 
     def _transaction(self, made: Booked) -> Transaction:
         assert made.raw is not None
@@ -311,32 +398,6 @@ class Delivery:
             envid=made.token,
             notify=made.notify or "FAILURE,DELAY",
         )
-
-    async def _open(self, destination: Destination, made: Booked) -> Connection | DeliveryStatus:
-        """Dial the destination's servers in turn; remembers for a little while that nobody answered."""
-        now = asyncio.get_running_loop().time()
-        if destination.down is not None and now < destination.down_until:
-            return destination.down
-        targets = await self._router.find(made, self._clock())
-        if isinstance(targets, DeliveryStatus):
-            return targets
-        answer: Connection | DeliveryStatus | None = None
-        for target in targets:
-            answer = await self._dial(target)
-            if isinstance(answer, Connection):
-                destination.down = None
-                return answer
-        assert isinstance(answer, DeliveryStatus)
-        destination.down = answer
-        destination.down_until = asyncio.get_running_loop().time() + DOWN_SECONDS
-        return answer
-
-    async def _dial(self, target: Target) -> Connection | DeliveryStatus:
-        answer = await connect(target, self._pace.timeouts)
-        broken_tls = isinstance(answer, DeliveryStatus) and answer.status == "4.7.5"
-        if broken_tls and target.tls == "opportunistic" and target.login is None:
-            return await connect(replace(target, tls="off"), self._pace.timeouts)  # RFC 3207: better than no mail
-        return answer
 
     async def _settle(self, made: Booked, how: Attempt) -> None:
         """Write the outcome; while the database does not commit, insist: what was sent must not be sent again."""
@@ -359,6 +420,12 @@ class Delivery:
 def _let_go(waiter: asyncio.Future[Booked | None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
+
+
+def _with_advice(how: Attempt, advice: Advice) -> Attempt:
+    if advice.word == STOP:
+        return replace(how, status=replace(how.status, action=Action.FAILED))
+    return replace(how, wait=advice.seconds) if advice.word == LATER else how
 
 
 def _was_stale(outcome: Outcome) -> bool:

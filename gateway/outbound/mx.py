@@ -1,6 +1,6 @@
 """Which hosts take mail for a domain, in the order to try them (RFC 5321 §5.1, 7505).
 
-Called by `outbound.routing` and `outbound.delivery` for mail that goes direct to MX.
+Called by `outbound.routing` for mail that goes direct to MX.
 Promises: hosts by preference, shuffled within one, at most 10 with 4 addresses each; never an exception for what DNS
 says, but a `DeliveryStatus`: final only for a domain that does not exist or wants no mail. Answers are remembered no
 longer than their TTL; one question is asked once, however many wait for it.
@@ -108,6 +108,17 @@ class Resolver:
         else:
             self._cache.move_to_end(name)
         return found.status if found.status is not None else _shuffled(found)
+
+    def known_set(self, domain: str, now: datetime) -> str:
+        """What names the set of hosts of a domain, "" while it is not known: domains with one name share servers."""
+        name = domain.lower().rstrip(".")
+        if name.startswith("[") or self._hosts.get(name) or "*" in self._hosts:
+            return name
+        found = self._cache.get(name)
+        if found is None or found.until <= now.timestamp() or found.status is not None:
+            return ""
+        hosts = sorted({host.name for group in found.groups for addresses in group for host in addresses})
+        return "mx " + " ".join(hosts)
 
     async def _ask_once(self, name: str, at: float) -> _Found:
         """Look up, or wait for the same look-up that is under way; one waiter's cancellation stops no other."""

@@ -5,8 +5,9 @@ days later, both as a `DeliveryStatus`. An attempt is booked before anybody dial
 end of a lease, committed, and only then is the remote spoken to; so a crash costs one lease and needs no sweeper, and
 "in flight" is no state. Scheduled is no state either: it is a later next attempt.
 
-    queued -> relayed | failed | cancelled        relayed -> delivered | failed (by a report only)
+    queued -> relayed | failed | cancelled | unclear     relayed, unclear -> delivered | failed (by a report only)
     queued -> delivered | failed by a report to its own return path: the next hop has it, though it did not tell us so
+    unclear: the final dot went unanswered as often as it may be tried; it may have arrived, a person decides
 """
 
 import random
@@ -26,13 +27,17 @@ from gateway.store.schema import attempt, delivery, message, tenant_queue
 from gateway.store.threads import open_thread
 
 QUEUED, RELAYED, FAILED, CANCELLED, DELIVERED = "queued", "relayed", "failed", "cancelled", "delivered"
+UNCLEAR = "unclear"
+UNANSWERED = "unanswered"  # the chip of a thread with a delivery whose final dot nobody answered
 PARKED = "parked"  # the chip of a thread with a delivery that crashed us three times
-STATES = (QUEUED, RELAYED, FAILED, CANCELLED, DELIVERED)
+STATES = (QUEUED, RELAYED, FAILED, CANCELLED, DELIVERED, UNCLEAR)
 
 # What a report may still change. Anything else that a report says is noted and has no effect.
 REPORTED: dict[tuple[str, Action], str] = {
     (RELAYED, Action.FAILED): FAILED,
     (RELAYED, Action.DELIVERED): DELIVERED,
+    (UNCLEAR, Action.FAILED): FAILED,
+    (UNCLEAR, Action.DELIVERED): DELIVERED,
 }
 # Of a delivery that was tried: the dot went unanswered, or the report was faster than our note of the 250.
 REPORTED_EARLY: dict[Action, str] = {Action.FAILED: FAILED, Action.DELIVERED: DELIVERED}
@@ -64,6 +69,17 @@ class Attempt:
     tls: str = ""
     milliseconds: int = 0
     unclear: bool = False
+    wait: int = 0  # seconds until the next try, as the remote asked; 0: as usual
+    route: str = ""  # direct, relay or smtp: docs/smtp.md
+    policy: str = ""  # what TLS had to prove
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A delivery that was booked and not tried: until when (seconds since 1970), and what its destination rests for."""
+
+    until: float
+    why: DeliveryStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +187,8 @@ def enqueue(
                 "notify": recipient.notify,
                 "settled_at": None,
                 "created_at": now_ms,
+                "unclear": 0,
+                "late_at": None,
             },
         )
         booked.append(
@@ -318,16 +336,58 @@ def settle(tx: Transaction, now_ms: int, made: Booked, how: Attempt, retry: Retr
         if _change(tx, now_ms, made, QUEUED, FAILED, status):
             _fail(tx, now_ms, made, status, "recipient.bounced", may_suppress=True)
         return FAILED
+    if how.unclear and _count_unclear(tx, made) > retry.unclear:
+        if _change(tx, now_ms, made, QUEUED, UNCLEAR, status):
+            _event(tx, now_ms, made, "recipient.unclear", status)
+            open_thread(tx, now_ms, made.tenant_id, made.thread_id, UNANSWERED, recipient=made.recipient)
+        return UNCLEAR
     if now_ms >= made.expires_at:
         if _change(tx, now_ms, made, QUEUED, FAILED, status.because("expired")):
             _fail(tx, now_ms, made, status.because("expired"), "recipient.expired", may_suppress=False)
         return FAILED
-    next_at = now_ms + int(1000 * retry.wait(made.attempts, random.random()))  # noqa: S311 jitter, no secret
+    wait = retry.wait(made.attempts, random.random())  # noqa: S311 jitter, no secret
+    next_at = now_ms + int(1000 * (how.wait * (1 + retry.jitter * random.random()) if how.wait else wait))  # noqa: S311
     next_at = min(next_at, max(made.expires_at, now_ms + 1000))
     if _change(tx, now_ms, made, QUEUED, QUEUED, status, next_at):
         wake(tx, made.tenant_id, next_at)
         _event(tx, now_ms, made, "recipient.deferred", status)
+        _note_late(tx, now_ms, made, status, retry)
     return QUEUED
+
+
+def _count_unclear(tx: Transaction, made: Booked) -> int:
+    """Note one more attempt whose final dot went unanswered; how many there are."""
+    tx.change(update(delivery).where(_is(made)).values(unclear=delivery.c.unclear + 1))
+    row = tx.first(select(delivery.c.unclear).where(_is(made)))
+    return int(row[0]) if row else 0
+
+
+def _note_late(tx: Transaction, now_ms: int, made: Booked, status: DeliveryStatus, retry: Retry) -> None:
+    """Tell the thread, once, that a mail is late: whoever asks after an invoice should not have to count attempts."""
+    late = delivery.c.late_at.is_(None) & (delivery.c.created_at <= now_ms - int(retry.late * 1000))
+    if tx.change(update(delivery).where(_is(made), late).values(late_at=now_ms)):
+        _event(tx, now_ms, made, "recipient.late", status)
+
+
+def postpone(tx: Transaction, now_ms: int, postponed: Sequence[tuple[Booked, Postponed]]) -> None:
+    """Give back attempts that were booked and not made, since their destination rests: they wait until it may be spoken
+    to again, spread over half a minute, and say what for."""
+    for made, until in postponed:
+        spread = random.random() * 30_000 if until.why else 0  # noqa: S311 no secret
+        next_at = min(max(int(until.until * 1000 + spread), now_ms), max(made.expires_at, now_ms))
+        booked = _is(made) & (delivery.c.state == QUEUED) & (delivery.c.booked_by != "")
+        booked &= delivery.c.attempts == made.attempts
+        values: dict[str, object] = {"next_attempt_at": next_at, "booked_by": "", "attempts": made.attempts - 1}
+        if until.why is not None:
+            why = until.why
+            values |= {"code": why.code, "status": why.status, "text": why.text, "host": why.host,
+                       "reason": why.reason or _reason(why)}  # fmt: skip
+            if tx.change(update(delivery).where(booked, delivery.c.text == "").values(**values)):
+                _event(tx, now_ms, made, "recipient.deferred", why, untried="yes")
+                wake(tx, made.tenant_id, next_at)
+                continue
+        tx.change(update(delivery).where(booked).values(**values))
+        wake(tx, made.tenant_id, next_at)
 
 
 def _reason(status: DeliveryStatus) -> str:
@@ -352,6 +412,8 @@ def _note_attempt(tx: Transaction, now_ms: int, made: Booked, how: Attempt, stat
             "tls": how.tls,
             "stage": how.stage,
             "unclear": int(how.unclear),
+            "route": how.route,
+            "policy": how.policy,
         },
     )
 
@@ -554,11 +616,12 @@ def cancel(tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, int], b
 
 
 def retry_failed(tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, int], by: str, expires_at: int) -> int:
-    """Queue again what failed, was cancelled, or waits; how many. What was relayed is never sent twice."""
+    """Queue again what failed, was cancelled, is unclear, or waits; how many. What was relayed is never sent twice."""
     released = release(tx, now_ms, tenant_id, key, by)
-    again = delivery.c.state.in_((FAILED, CANCELLED))
-    values = {"state": QUEUED, "hold": "", "next_attempt_at": now_ms, "booked_by": "", "settled_at": None}
-    changed = tx.change(update(delivery).where(_of(tenant_id, key), again).values(expires_at=expires_at, **values))
+    again = delivery.c.state.in_((FAILED, CANCELLED, UNCLEAR))
+    values = {"state": QUEUED, "hold": "", "next_attempt_at": now_ms, "booked_by": "", "settled_at": None,
+              "unclear": 0, "expires_at": expires_at}  # fmt: skip
+    changed = tx.change(update(delivery).where(_of(tenant_id, key), again).values(**values))
     if changed:
         wake(tx, tenant_id, now_ms)
         _note(tx, now_ms, tenant_id, key, "message.queued", by)

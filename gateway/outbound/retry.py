@@ -16,6 +16,8 @@ class Retry:
     longest: float = 4 * 3600
     expire: float = 5 * 86400
     jitter: float = 0.2  # the wait varies by so much, up and down
+    late: float = 4 * 3600  # when a thread is told that its mail is late
+    unclear: int = 2  # how often a mail is sent again whose final dot went unanswered: it may arrive as many times
 
     def wait(self, attempts: int, fraction: float) -> float:
         """Seconds until the next try after `attempts` failed ones; `fraction` is random in [0, 1)."""

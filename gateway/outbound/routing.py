@@ -1,7 +1,8 @@
-"""Where a delivery goes: a `Destination` (what shares connections) and the servers to dial for it, best first.
+"""Where a delivery goes: its `Way` (what shares connections and a pace), and the servers to dial for it, best first.
 
-A route is data: the recipient's own servers by MX, or a relay for everything. Called by `outbound.delivery`. Trouble in
-DNS is a `DeliveryStatus`, like every other outcome.
+A route is data: the recipient's own servers by MX, or a relay for everything. Domains that are served by the same set
+of mail hosts are one destination. Called by `outbound.delivery`. Trouble in DNS is a `DeliveryStatus`, like every other
+outcome.
 """
 
 import asyncio
@@ -27,25 +28,50 @@ class Route:
     tls: Tls = "opportunistic"
     login: Login | None = None
 
-    def destination(self, made: Booked) -> str:
-        """The key of what shares connections: the relay, or the recipient's domain."""
-        return f"relay {self.relay}:{self.port}" if self.relay else parse_address(made.recipient).domain
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How one delivery goes. `key` names what shares connections; `domain` is the recipient's, "" with a relay."""
+
+    key: str
+    domain: str
+    route: Route
 
 
 class Router:
-    """Finds the servers of a destination."""
+    """Finds the way of a delivery, and the servers at its end."""
 
     def __init__(self, route: Route, resolver: Resolver) -> None:
         self.route = route
         self._resolver = resolver
 
-    async def find(self, made: Booked, now: datetime) -> Sequence[Target] | DeliveryStatus:
-        """The servers to dial for this delivery, best first."""
+    def known(self, made: Booked, now: datetime) -> Way | None:
+        """The way when it can be told at once; None when somebody must be asked (`find`)."""
         route = self.route
+        if route.relay:
+            return Way(f"relay {route.relay}:{route.port}", "", route)
+        domain = parse_address(made.recipient).domain
+        servers = self._resolver.known_set(domain, now)
+        return Way(servers, domain, route) if servers else None
+
+    async def find(self, made: Booked, now: datetime) -> Way | DeliveryStatus:
+        """The way of a delivery, or why there is none."""
+        way = self.known(made, now)
+        if way is not None:
+            return way
+        domain = parse_address(made.recipient).domain
+        hosts = await self._resolver.find(domain, now)
+        if isinstance(hosts, DeliveryStatus):
+            return hosts
+        return Way(self._resolver.known_set(domain, now) or domain, domain, self.route)
+
+    async def targets(self, way: Way, now: datetime) -> Sequence[Target] | DeliveryStatus:
+        """The servers to dial, best first."""
+        route = way.route
         if route.relay:
             hosts = await _find_relay(route)
         else:
-            hosts = await self._resolver.find(parse_address(made.recipient).domain, now)
+            hosts = await self._resolver.find(way.domain, now)
         if isinstance(hosts, DeliveryStatus):
             return hosts
         return [

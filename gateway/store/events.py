@@ -21,7 +21,7 @@ TYPES = frozenset(
     message.accepted message.stored message.held message.canceled message.rendered message.queued message.released
     attempt
     recipient.accepted recipient.delivered recipient.deferred recipient.bounced recipient.suppressed
-    recipient.expired
+    recipient.expired recipient.late recipient.unclear
     reply.received autoreply.received report.received report.ignored
     thread.opened thread.closed
     """.split()

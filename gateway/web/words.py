@@ -113,6 +113,7 @@ CHIPS: dict[str, tuple[str, str]] = {
     "reopened": (msgid("reopened"), NOTE),
     "render_failed": (msgid("problem"), POLICY),
     "parked": (msgid("problem"), POLICY),
+    "unanswered": (msgid("no answer"), POLICY),
     "no_address": (msgid("no address"), POLICY),
     "complaint": (msgid("complaint"), FAULT),
     "challenge": (msgid("sender check"), REPLY),
@@ -132,9 +133,10 @@ PROGRESS: dict[str, str] = {
     views.CANCELLED: msgid("cancelled"),
     views.BOUNCED: msgid("bounced"),
     views.EXPIRED: msgid("given up"),
+    views.UNCLEAR: msgid("sent, but their server never confirmed it"),
     views.SUPPRESSED: msgid("not sent, this address failed before"),
 }
-FAILED = (views.BOUNCED, views.EXPIRED, views.SUPPRESSED)
+FAILED = (views.BOUNCED, views.EXPIRED, views.SUPPRESSED, views.UNCLEAR)
 
 VIEWS: dict[str, str] = {
     "todo": msgid("To do"),
@@ -187,6 +189,7 @@ def reason(name: str) -> Reason:
 
 
 _PASSING = ("rate_limited", "greylisted", "unreachable")
+_ASK = msgid("Ask the customer whether it arrived before you send it again: they may have it already.")
 _AGAIN = msgid("Send it again; if it fails again, call the customer.")
 
 
@@ -196,11 +199,14 @@ def advice(delivery: views.DeliveryView) -> str:
         return _WAIT
     if delivery.progress == views.EXPIRED:
         return REASONS["expired"].do
+    if delivery.progress == views.UNCLEAR:
+        return _ASK
     return _AGAIN if delivery.reason in _PASSING else reason(delivery.reason).do
 
 
 STATES: dict[str, str] = {
     "failed": msgid("bounced"),
+    "unclear": msgid("not confirmed"),
     "queued": msgid("waiting"),
     "delivered": msgid("in the mailbox"),
     "relayed": msgid("accepted"),

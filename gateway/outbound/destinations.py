@@ -1,0 +1,142 @@
+"""A destination: what waits for it, tenant by tenant in turn, and how much at once it bears (feedback).
+
+Used by `outbound.delivery`, on the event loop only. A destination is a route, or a set of mail servers that may serve
+many domains. Its `Flow` begins with a few connections and grows by one for each window of successes; trouble takes one
+back, words that ask for less halve it, and a destination that nobody reached rests, longer each time, until one probe
+comes through (the way of Postfix's scheduler, RFC 5321 §4.5.4.1). State in memory only: a restart begins anew, gently.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+from gateway.mail.advice import OURS, PAUSE, SLOW, Advice
+from gateway.mail.status import DeliveryStatus
+from gateway.outbound.queue import Booked
+from gateway.outbound.routing import Way
+
+FIRST_REST = 30.0  # seconds after nobody was reached; doubles each time
+LONGEST_REST = 900.0
+REMEMBERED = 10_000  # destinations whose pace is kept
+USUAL_PAUSE = 60.0  # when words ask for one and name no time
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many connections at once: at first, and at the most."""
+
+    first: int = 5
+    most: int = 20
+
+
+class Flow:
+    """How much a destination bears now. Times are seconds since 1970, by the house's clock."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self.window = float(min(bounds.first, bounds.most))
+        self.rest_until = 0.0
+        self.why: DeliveryStatus | None = None  # what it rests for
+        self._rests = 0
+        self._failed = 0.0  # of the last window, as a share
+
+    def rests(self, now: float) -> bool:
+        """Whether nobody may speak to it now."""
+        return now < self.rest_until
+
+    def room(self, now: float) -> int:
+        """How many connections it may have: none while it rests, one to probe it afterwards."""
+        if self.rests(now):
+            return 0
+        return 1 if self._rests else max(int(self.window), 1)
+
+    def went_well(self) -> None:
+        """A message was taken, or a recipient refused in good order."""
+        self._rests, self._failed, self.why = 0, 0.0, None
+        self.window = min(self.window + 1 / self.window, float(self.bounds.most))
+
+    def was_unreachable(self, now: float, why: DeliveryStatus) -> None:
+        """None of its servers could be spoken to."""
+        self._rest(now, min(FIRST_REST * 2 ** min(self._rests, 10), LONGEST_REST), why)
+
+    def broke(self, now: float, why: DeliveryStatus) -> None:
+        """A connection was lost or out of step. A window of these in a row, and it rests."""
+        self._failed += 1 / self.window
+        self.window = max(self.window - 1, 1.0)
+        if self._failed >= 1:
+            self.was_unreachable(now, why)
+
+    def was_told(self, now: float, advice: Advice, why: DeliveryStatus) -> None:
+        """Its own words ask for less, or for a pause."""
+        if advice.word == SLOW:
+            self.window = max(self.window / 2, 1.0)
+        elif advice.word in (PAUSE, OURS):
+            self.window = max(self.window / 2, 1.0)
+            self._rest(now, advice.seconds or min(USUAL_PAUSE * 2 ** min(self._rests, 4), LONGEST_REST), why)
+
+    def _rest(self, now: float, seconds: float, why: DeliveryStatus) -> None:
+        self._rests += 1
+        self._failed = 0.0
+        self.rest_until = max(self.rest_until, now + seconds)
+        self.why = why
+
+
+class Flows:
+    """The pace of each destination that was met lately, by its key."""
+
+    def __init__(self) -> None:
+        self._flows: OrderedDict[str, Flow] = OrderedDict()
+
+    def get(self, key: str, bounds: Bounds) -> Flow:
+        """The pace of a destination; a fresh one for a new acquaintance."""
+        flow = self._flows.get(key)
+        if flow is None:
+            flow = self._flows[key] = Flow(bounds)
+            if len(self._flows) > REMEMBERED:
+                self._flows.popitem(last=False)
+        self._flows.move_to_end(key)
+        return flow
+
+
+class Destination:
+    """What waits for one destination, and who serves it."""
+
+    def __init__(self, key: str, way: Way, flow: Flow) -> None:
+        self.key = key
+        self.way = way  # of whichever of its domains came last
+        self.flow = flow
+        self.serving = 0
+        self.idle: list[asyncio.Future[Booked | None]] = []
+        self._lines: OrderedDict[str, deque[Booked]] = OrderedDict()  # tenant -> its line, the next one first
+        self._waiting = 0
+
+    def __len__(self) -> int:
+        return self._waiting
+
+    def add(self, made: Booked) -> None:
+        """At the end of its tenant's line."""
+        line = self._lines.get(made.tenant_id)
+        if line is None:
+            line = self._lines[made.tenant_id] = deque()
+        line.append(made)
+        self._waiting += 1
+
+    def take(self) -> Booked | None:
+        """The next one: tenants in turn, so that twenty thousand of one do not stand before the one of another."""
+        if not self._lines:
+            return None
+        tenant_id, line = next(iter(self._lines.items()))
+        made = line.popleft()
+        self._waiting -= 1
+        if line:
+            self._lines.move_to_end(tenant_id)
+        else:
+            del self._lines[tenant_id]
+        return made
+
+    def take_all(self) -> list[Booked]:
+        """Everything that waits; nothing does afterwards."""
+        found = [made for line in self._lines.values() for made in line]
+        self._lines.clear()
+        self._waiting = 0
+        return found
