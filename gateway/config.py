@@ -210,6 +210,9 @@ def _check(config: Config) -> None:
     _check_numbers(config)
 
 
+_MAY_BE_ZERO = ("delivery.unclear_retries",)
+
+
 def _check_numbers(config: Config) -> None:
     for section in ("submission", "receiver", "delivery", "web", "workers"):
         for f in fields(getattr(config, section)):
@@ -217,8 +220,8 @@ def _check_numbers(config: Config) -> None:
             if f.type is int and f.name.endswith("port"):
                 if not -1 <= value <= 65535:
                     raise ConfigError(f"{name} is {value}; a port is 1-65535 (0: off, -1: any free one)")
-            elif f.type is int and value < 1:
-                raise ConfigError(f"{name} is {value}; at least 1 is wanted")
+            elif f.type is int and value < (least := 0 if name in _MAY_BE_ZERO else 1):
+                raise ConfigError(f"{name} is {value}; at least {least} is wanted")
 
 
 def describe() -> Iterator[tuple[str, str, Any, str]]:

@@ -74,6 +74,10 @@ TABLE: tuple[Behaviour, ...] = (
         at_rcpt=Reply(450, "4.2.1", "<{address}>: receives mail at too high a rate"), times=1,
     ),
     Behaviour(
+        "throttle", "421 4.7.0 once, then 250", "too much from us: asks us to stay away for 10 minutes",
+        at_rcpt=Reply(421, "4.7.0", "Too many messages from your address, try again in 10 minutes"), times=1,
+    ),
+    Behaviour(
         "policy", "550 5.7.1 at RCPT", "refused by the receiver's policy",
         at_rcpt=Reply(550, "5.7.1", "<{address}>: not accepted by policy of this organisation"),
     ),

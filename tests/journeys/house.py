@@ -198,6 +198,15 @@ class Journey:
 
         return await self.until(ask)
 
+    async def given_back(self, message_id: str, number: int = 1) -> dict[str, Any]:
+        """The row of a delivery that was booked and not tried, and says what it waits for."""
+
+        async def ask() -> dict[str, Any] | None:
+            row = await self.delivery(message_id, number)
+            return row if row["text"] and row["attempts"] == 0 and not row["booked_by"] else None
+
+        return await self.until(ask)
+
     async def thread(self, thread_id: str, tenant_id: str = "") -> Thread:
         """A thread's row."""
         found = await self.house.database.read(get_thread, tenant_id or self.tenant_id, thread_id)
