@@ -42,6 +42,7 @@ from gateway.outbound.routing import Route, Router
 from gateway.outbound.smtp_submission import SubmissionDoorstep
 from gateway.outbound.smtp_terms import Tls
 from gateway.outbound.submission import Door
+from gateway.outbound.tenant_routes import TenantRoutes
 from gateway.store.database import Database
 from gateway.store.schema import OPERATOR
 from gateway.store.sealed import Seal, make_secret, read_key_file
@@ -105,7 +106,8 @@ async def open_house(
         stack.callback(workers.close)
         letterhead = _letterhead(config, await database.write(make_secret, seal, OPERATOR, "reply-key"))
         desks = Desks(database, seal, letterhead.shared)
-        delivery = _delivery(config, database, letterhead, desks, workers, clock, hosts)
+        tenants = TenantRoutes(database, seal, clock)
+        delivery = _delivery(config, database, letterhead, desks, tenants, workers, clock, hosts)
         door = Door(
             database, desks, letterhead, _retry(config), config.node, config.delivery.lease_seconds * 1000,
             delivery.offer, delivery.has_room, partial(workers.run, seconds=config.workers.parse_seconds),
@@ -170,6 +172,7 @@ def _delivery(
     database: Database,
     letterhead: Letterhead,
     desks: Desks,
+    tenants: TenantRoutes,
     workers: WorkerPool,
     clock: Callable[[], datetime],
     hosts: Hosts | None,
@@ -181,7 +184,7 @@ def _delivery(
     return Delivery(
         database,
         letterhead,
-        Router(_route(config), _resolver(config, hosts)),
+        Router(_route(config), _resolver(config, hosts), tenants),
         partial(compose, composition),
         node=config.node,
         retry=_retry(config),

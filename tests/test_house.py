@@ -212,6 +212,7 @@ PORTERS: dict[str, tuple[str, ...]] = {
     "aiosmtpd": ("wire",),
     "alembic": ("store",),
     "argon2": ("store.tenants",),
+    "authlib": ("outbound.oauth",),
     "babel": ("outbound.documents", "outbound.texts", "outbound.sheet", "web.translation", "demo.mails"),
     "click": ("cli",),
     "cryptography": ("store.sealed", "outbound.signing", "cli.setup", "cli.domain", "cli.doctor"),

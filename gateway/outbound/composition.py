@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -42,7 +42,7 @@ from gateway.store.documents import (
     put_pdf,
 )
 from gateway.store.events import add_event
-from gateway.store.messages import Message, get_content, get_message, put_content
+from gateway.store.messages import OWN_SERVER, Message, get_content, get_message, put_content
 from gateway.store.threads import name_thread, open_thread
 from gateway.wire.workers import WorkerFailed
 
@@ -116,8 +116,9 @@ async def _render(composition: Composition, made: Booked) -> None:
         )
         raw = await asyncio.to_thread(_finish, composition, desk, message, rendered, now)
         await composition.database.write(
-            _keep, now, message, document, drawn_from(document, brand, rendered.language, related), rendered, raw
-        )
+            _keep, now, replace(message, flags=message.flags | OWN_SERVER * desk.own_server), document,
+            drawn_from(document, brand, rendered.language, related), rendered, raw,
+        )  # fmt: skip
     except (WorkerFailed, Refused, _Lost) as error:
         if _may_pass(error) and made.attempts < CRASHES:
             raise  # its delivery is tried again later
@@ -201,7 +202,7 @@ def _keep(
     now_ms = to_ms(now)
     kept = put_content(
         tx, message.tenant_id, message.id, raw,
-        subject=rendered.subject, body_text=rendered.text, language=rendered.language,
+        subject=rendered.subject, body_text=rendered.text, language=rendered.language, flags=message.flags,
         detail=json.dumps(dict(message.detail) | {"html": True, "attachments": _listed(rendered)}, ensure_ascii=False),
     )  # fmt: skip
     if not kept:  # another node was faster; its bytes count

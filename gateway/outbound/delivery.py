@@ -24,6 +24,7 @@ from gateway.outbound.destinations import Bounds, Destination, Flows
 from gateway.outbound.dialling import open_connection
 from gateway.outbound.giving_back import GivingBack
 from gateway.outbound.letterhead import Letterhead
+from gateway.outbound.own_sending import send_by_own
 from gateway.outbound.queue import Attempt, Booked, Postponed
 from gateway.outbound.retry import Retry
 from gateway.outbound.routing import Router, Way
@@ -57,6 +58,8 @@ class Pace:
 
     def bounds(self, way: Way) -> Bounds:
         """Of one destination: a relay has what was asked for, anybody else at most a tenth of all connections."""
+        if way.server is not None:  # a company's account: few at once
+            return Bounds(first=2, most=min(way.server.connections, self.per_destination))
         if not way.domain:
             return Bounds(most=self.per_destination)
         return Bounds(most=max(min(self.per_destination, self.connections // 10), 1))
@@ -154,7 +157,7 @@ class Delivery:
             if not waiter.done():
                 waiter.set_result(made)
                 return
-        if way.domain and len(destination) >= LINE:
+        if (way.domain or way.tenant_id) and len(destination) >= LINE:
             self._giving_back.add([made], Postponed(now.timestamp() + LINE_SECONDS))
             return
         destination.add(made)
@@ -344,23 +347,34 @@ class Delivery:
         ready = made if made.raw is not None else await self._compose(made)
         if ready is None:  # it could not be rendered: held, and the thread says why
             return connection
+        if not self._router.suits(destination.way, ready):  # it was framed for another way than it was thought to be
+            self.offer([ready])
+            return connection
         if connection is not None and not connection.reusable:
             connection = None
         used = connection is not None
         started = asyncio.get_running_loop().time()
         opened = connection or await self._open(destination)
         if isinstance(opened, DeliveryStatus):
-            how = Attempt(opened, "connect", milliseconds=_since(started))
+            how = Attempt(opened, "connect", milliseconds=_since(started), route=destination.way.name)
+            await self._router.note_unreached(destination.way, opened)
             await self._settle(made, self._heed(destination, how))
             return None
-        outcome = (await opened.send(self._transaction(ready)))[0]
+        outcome = await self._send(destination, opened, ready)
         if used and _was_stale(outcome):
             fresh = await self._open(destination)
             if isinstance(fresh, Connection):
-                opened, outcome = fresh, (await fresh.send(self._transaction(ready)))[0]
-        how = Attempt(outcome.status, outcome.stage, outcome.tls, int(outcome.seconds * 1000), outcome.unclear)
+                opened, outcome = fresh, await self._send(destination, fresh, ready)
+        how = Attempt(outcome.status, outcome.stage, outcome.tls, int(outcome.seconds * 1000), outcome.unclear,
+                      route=destination.way.name)  # fmt: skip
         await self._settle(made, self._heed(destination, how))
         return opened
+
+    async def _send(self, destination: Destination, opened: Connection, ready: Booked) -> Outcome:
+        way, made = destination.way, self._transaction(ready)
+        if way.tenant_id and self._router.tenants is not None:
+            return await send_by_own(self._router.tenants, way, opened, made)
+        return (await opened.send(made))[0]
 
     async def _open(self, destination: Destination) -> Connection | DeliveryStatus:
         targets = await self._router.targets(destination.way, self._clock())

@@ -13,6 +13,7 @@ from gateway.mail.address import Address, parse_address
 from gateway.outbound.signing import Signer, SigningKey, load_key
 from gateway.store.database import Database, Transaction
 from gateway.store.domains import open_keys
+from gateway.store.routes import get_server
 from gateway.store.sealed import Seal
 from gateway.store.template_settings import list_settings
 from gateway.store.tenants import Tenant, get_tenant, list_identities, tenant_revision
@@ -33,6 +34,7 @@ class Desk:
     author: Address  # of what we render: the shared address, or the tenant's first identity
     signer: Signer | None
     settings: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    own_server: bool = False  # its mail leaves through its own SMTP server
 
     def check(self, tx: Transaction) -> None:
         """Raises Stale when the tenant's settings are no longer these."""
@@ -69,9 +71,13 @@ class Desks:
             return None
         identities = tuple(list_identities(tx, tenant_id))
         author = parse_address(identities[0]) if tenant.sending == "own" and identities else self._shared
+        server = get_server(tx, tenant_id) if tenant.sending == "own" else None
+        if server is not None:  # it vouches for its author, whatever DNS says of us (S12)
+            author = parse_address(server.server.address)
+            identities = tuple(dict.fromkeys((author.key, *identities)))
         keys = open_keys(tx, self._seal, tenant_id, author.domain)
         if not keys:  # a domain of the tenant without keys here: the shared domain at least vouches for it
             keys = open_keys(tx, self._seal, tenant_id, self._shared.domain)
         loaded = [SigningKey(k.domain, k.selector, k.algorithm, load_key(private)) for k, private in keys]
         settings = list_settings(tx, tenant_id)
-        return Desk(tenant, identities, author, Signer(loaded) if loaded else None, settings)
+        return Desk(tenant, identities, author, Signer(loaded) if loaded else None, settings, server is not None)

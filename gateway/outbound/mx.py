@@ -251,6 +251,10 @@ class Resolver:
             return DeliveryStatus(Action.DELAYED, "4.4.4", text=words, reason="unreachable")
         return (Host(name, str(address)),)
 
+    def allows(self, address: str) -> bool:
+        """Whether an address that was found elsewhere may be dialled."""
+        return self._permits(address.partition("%")[0])
+
     def _permits(self, address: str) -> bool:
         return self._allow is None or self._allow(ip_address(address))
 

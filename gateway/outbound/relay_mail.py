@@ -13,7 +13,7 @@ from gateway.outbound.branding import Needs, brand, needs, read_author
 from gateway.outbound.control import Control
 from gateway.outbound.desk import Desk
 from gateway.outbound.letterhead import Letterhead
-from gateway.store.messages import EIGHT_BIT, SMTPUTF8, Message
+from gateway.store.messages import EIGHT_BIT, OWN_SERVER, SMTPUTF8, Message
 
 EXCERPT = 4000  # characters of a relayed message's text that the inbox shows
 
@@ -56,7 +56,7 @@ def frame_relay(
             rfc_message_id=frame.message_id,
             body_text=_excerpt(raw),
             size=len(made),
-            flags=_flags(needs(framed), recipients, smtputf8),
+            flags=_flags(needs(framed), recipients, smtputf8) | OWN_SERVER * desk.own_server,
         ),
         made,
     )

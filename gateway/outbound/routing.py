@@ -1,21 +1,35 @@
 """Where a delivery goes: its `Way` (what shares connections and a pace), and the servers to dial for it, best first.
 
-A route is data: the recipient's own servers by MX, or a relay for everything. Domains that are served by the same set
-of mail hosts are one destination. Called by `outbound.delivery`. Trouble in DNS is a `DeliveryStatus`, like every other
-outcome.
+A route is data: the recipient's own servers by MX, a relay for everything, or the tenant's own SMTP server, which takes
+the messages that were framed for it (`OWN_SERVER`; a switch holds for the next message, what is queued stays as it is).
+Domains that are served by the same set of mail hosts are one destination. Called by `outbound.delivery`. Trouble in DNS
+is a `DeliveryStatus`, like every other outcome.
 """
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 from gateway.mail.address import parse_address
 from gateway.mail.status import DeliveryStatus
 from gateway.outbound.mx import Host, Resolver
 from gateway.outbound.queue import Booked
+from gateway.outbound.smtp_opening import default_context
 from gateway.outbound.smtp_terms import Login, Target, Tls, passing
+from gateway.outbound.tenant_routes import Own, TenantRoutes
+from gateway.store.messages import OWN_SERVER
+from gateway.store.routes import Server
+
+_TLS: dict[str, Tls] = {
+    "tls": "implicit",
+    "starttls": "required",
+    "starttls-if-offered": "opportunistic",
+    "none": "off",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +50,63 @@ class Way:
     key: str
     domain: str
     route: Route
+    tenant_id: str = ""  # whose own server it is; "" for a way of the house
+    server: Server | None = None
+
+    @property
+    def name(self) -> str:
+        """How attempts name it: direct, relay, or smtp for a tenant's own server."""
+        return "smtp" if self.tenant_id else "relay" if self.route.relay else "direct"
 
 
 class Router:
     """Finds the way of a delivery, and the servers at its end."""
 
-    def __init__(self, route: Route, resolver: Resolver) -> None:
+    def __init__(self, route: Route, resolver: Resolver, tenants: TenantRoutes | None = None) -> None:
         self.route = route
+        self.tenants = tenants
         self._resolver = resolver
 
     def known(self, made: Booked, now: datetime) -> Way | None:
         """The way when it can be told at once; None when somebody must be asked (`find`)."""
+        if self.tenants is not None and (made.raw is None or made.flags & OWN_SERVER):
+            own = self.tenants.known(made.tenant_id)
+            if own is None or (own.server is not None and made.raw is None):
+                return None
+            if own.server is not None:
+                return self._own_way(own)
+        return self._house_way(made, now)
+
+    def suits(self, way: Way, made: Booked) -> bool:
+        """Whether a message that was read since may go this way: it may have been framed for another."""
+        if made.flags & OWN_SERVER:
+            own = self.tenants.known(made.tenant_id) if self.tenants is not None else None
+            return bool(way.tenant_id) or (own is not None and own.server is None) or self.tenants is None
+        return not way.tenant_id
+
+    async def note_unreached(self, way: Way, status: DeliveryStatus) -> None:
+        """No session with a tenant's own server: what that is a sign of, is told to whoever keeps count."""
+        if self.tenants is not None and way.server is not None:
+            await self.tenants.went_wrong(way.tenant_id, way.server.version, status)
+
+    def _own_way(self, own: Own) -> Way:
+        server = own.server
+        assert server is not None
+        route = replace(self.route, relay=server.host, port=server.port, tls=_TLS[server.security])
+        return Way(f"smtp {own.tenant_id} {server.version}", "", route, own.tenant_id, server)
+
+    async def _find_own(self, made: Booked) -> Way | None:
+        """The way through the tenant's server, for a message that was framed for it; None for any other."""
+        assert self.tenants is not None
+        own = await self.tenants.get(made.tenant_id)
+        if own.server is None:  # it was taken away: what was framed for it leaves by ours, with the same author
+            return None
+        framed = bool(made.flags & OWN_SERVER)
+        if made.raw is None:
+            framed = await self.tenants.is_for_own(made.tenant_id, made.message_id, own)
+        return self._own_way(own) if framed else None
+
+    def _house_way(self, made: Booked, now: datetime) -> Way | None:
         route = self.route
         if route.relay:
             return Way(f"relay {route.relay}:{route.port}", "", route)
@@ -56,7 +116,11 @@ class Router:
 
     async def find(self, made: Booked, now: datetime) -> Way | DeliveryStatus:
         """The way of a delivery, or why there is none."""
-        way = self.known(made, now)
+        if self.tenants is not None and (made.raw is None or made.flags & OWN_SERVER):
+            own = await self._find_own(made)
+            if own is not None:
+                return own
+        way = self._house_way(made, now)
         if way is not None:
             return way
         domain = parse_address(made.recipient).domain
@@ -67,6 +131,8 @@ class Router:
 
     async def targets(self, way: Way, now: datetime) -> Sequence[Target] | DeliveryStatus:
         """The servers to dial, best first."""
+        if way.tenant_id:
+            return await self._own_targets(way)
         route = way.route
         if route.relay:
             hosts = await _find_relay(route)
@@ -86,11 +152,49 @@ class Router:
             for host in hosts
         ]
 
+    async def _own_targets(self, way: Way) -> Sequence[Target] | DeliveryStatus:
+        """A tenant's server, with its login: a token that holds, and only the certificates that may prove it."""
+        assert self.tenants is not None and way.server is not None
+        hosts = await _find_relay(way.route, "server")
+        if isinstance(hosts, DeliveryStatus):
+            return hosts
+        public = [host for host in hosts if self._resolver.allows(host.address)]
+        if not public:
+            words = f"the server {way.route.relay} is at a private address; delivery.allow_private permits that"
+            return passing("4.4.3", words, way.route.relay, "relay_failed")
+        login = await self.tenants.login(way.tenant_id)
+        if isinstance(login, DeliveryStatus):
+            return login
+        route, trust = way.route, trust_of(way.server.trusted)
+        return [
+            Target(
+                host=host.name,
+                address=host.address,
+                port=route.port,
+                tls=route.tls,
+                verify=way.server.security in ("tls", "starttls"),
+                login=login,
+                helo=route.helo,
+                trust=trust,
+            )
+            for host in public
+        ]
 
-async def _find_relay(route: Route) -> Sequence[Host] | DeliveryStatus:
+
+@lru_cache(256)
+def trust_of(pem: str) -> ssl.SSLContext | None:
+    """A TLS context that believes these certificates beside the system's; None for the usual one."""
+    if not pem:
+        return None
+    context = default_context.__wrapped__(True)
+    context.load_verify_locations(cadata=pem)
+    return context
+
+
+async def _find_relay(route: Route, what: str = "relay") -> Sequence[Host] | DeliveryStatus:
     """The relay's addresses, as this machine knows them (its hosts file counts)."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(route.relay, route.port, type=socket.SOCK_STREAM)
     except OSError as error:
-        return passing("4.4.3", f"the relay {route.relay} has no address: {error.strerror}", route.relay)
+        return passing("4.4.3", f"the {what} {route.relay} has no address: {error.strerror}", route.relay)
     return [Host(route.relay, str(address[0]), route.port) for *_, address in found]

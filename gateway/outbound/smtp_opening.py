@@ -6,9 +6,11 @@ Refuses to say a password or send mail where TLS was required and its handshake 
 """
 
 import asyncio
+import json
 import socket
 import ssl
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from dataclasses import replace
 from functools import lru_cache
 
 from gateway.mail.reply import Reply
@@ -95,7 +97,7 @@ async def _upgrade(
 
 
 async def _shake(wire: Wire, target: Target, timeouts: Timeouts, context: ssl.SSLContext | None) -> None:
-    context = context or default_context(target.verified)
+    context = context or target.trust or default_context(target.verified)
     if target.verified and (context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname):
         raise ValueError("a verified target needs an SSL context that verifies")
     await wire.start_tls(context, (target.host or target.address).strip("[]").rstrip("."), timeouts.tls)
@@ -106,19 +108,50 @@ async def _shake(wire: Wire, target: Target, timeouts: Timeouts, context: ssl.SS
 async def _log_in(wire: Wire, target: Target, login: Login, extensions: dict[str, str], timeouts: Timeouts) -> None:
     if not wire.tls and not login.cleartext:
         raise Ended(passing("4.7.0", "no password is said without TLS", target.label, "auth_failed"))
-    offered = extensions.get("AUTH", "").upper().split()
-    if "PLAIN" in offered:
-        blob = b64encode(f"\0{login.username}\0{login.password}".encode())
-        steps = [b"AUTH PLAIN " + blob]
-    elif "LOGIN" in offered:
-        steps = [b"AUTH LOGIN", b64encode(login.username.encode()), b64encode(login.password.encode())]
-    else:
-        words = "the server offers neither AUTH PLAIN nor LOGIN" + (f", only {' '.join(offered)}" if offered else "")
-        raise Ended(passing("4.7.0", words, target.label, "auth_failed"))
+    steps = auth_steps(login, target, extensions.get("AUTH", "").upper().split())
     for step in steps[:-1]:
         replies = await wire.ask(step + b"\r\n", timeouts.command)
         _answer(replies, wire, target, "AUTH", 334, "auth_failed")
-    _answer(await wire.ask(steps[-1] + b"\r\n", timeouts.command), wire, target, "AUTH", 235, "auth_failed")
+    replies = await wire.ask(steps[-1] + b"\r\n", timeouts.command)
+    if login.mechanism == "BEARER" and replies and replies[0].code == 334 and wire.alive:
+        # RFC 7628 §3.2.3: the server explains in JSON, and says 535 when we have answered with a dummy.
+        why = bearer_error(replies[0].text)
+        dummy = b"AQ==" if steps[-1].startswith(b"AUTH OAUTHBEARER") else b""
+        replies = await wire.ask(dummy + b"\r\n", timeouts.command)
+        replies = [replace(reply, text=f"{reply.text} ({why})") for reply in replies[:1]] + replies[1:]
+    _answer(replies, wire, target, "AUTH", 235, "auth_failed")
+
+
+def auth_steps(login: Login, target: Target, offered: list[str]) -> list[bytes]:
+    """The lines that log us in by what the server offers (RFC 4954, 4616, 7628). Raises `Ended` when it offers none."""
+    user, secret = login.username, login.password
+    if login.mechanism == "BEARER":
+        if "OAUTHBEARER" in offered:
+            host = target.host.strip("[]").rstrip(".")
+            name = user.replace("=", "=3D").replace(",", "=2C")  # RFC 5801 §4, saslname
+            words = f"n,a={name},\1host={host}\1port={target.port}\1auth=Bearer {secret}\1\1"
+            return [b"AUTH OAUTHBEARER " + b64encode(words.encode())]
+        if "XOAUTH2" in offered:
+            return [b"AUTH XOAUTH2 " + b64encode(f"user={user}\1auth=Bearer {secret}\1\1".encode())]
+        wanted = "AUTH OAUTHBEARER nor XOAUTH2"
+    else:
+        if "PLAIN" in offered:
+            return [b"AUTH PLAIN " + b64encode(f"\0{user}\0{secret}".encode())]
+        if "LOGIN" in offered:
+            return [b"AUTH LOGIN", b64encode(user.encode()), b64encode(secret.encode())]
+        wanted = "AUTH PLAIN nor LOGIN"
+    words = f"the server offers neither {wanted}" + (f", only {' '.join(offered)}" if offered else "")
+    raise Ended(passing("4.7.0", words, target.label, "auth_failed"))
+
+
+def bearer_error(text: str) -> str:
+    """The server's reason for refusing a token, from the base64 JSON of its 334; never the token itself."""
+    try:
+        found = json.loads(b64decode(text.encode("ascii"), validate=True))
+        known = [str(found[name]) for name in ("status", "error", "error_description") if found.get(name)]
+    except (ValueError, AttributeError):
+        return "token refused"
+    return clean(", ".join(known), 200) or "token refused"
 
 
 def _answer(replies: list[Reply], wire: Wire, target: Target, what: str, good: int, reason: str = "") -> Reply:

@@ -4,6 +4,7 @@ Values only; made by `outbound.delivery` (Target, Transaction) and by `outbound.
 Seconds are floats, sizes are bytes. A login's password shows in no repr (security rule 13).
 """
 
+import ssl
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -33,8 +34,9 @@ class Login:
     """Who we are at a server. `cleartext`: the tenant asked for its password to be spoken without TLS."""
 
     username: str
-    password: str = field(repr=False)
-    mechanism: Literal["PASSWORD"] = "PASSWORD"  # PLAIN or LOGIN, as the server offers
+    password: str = field(repr=False)  # or the access token
+    # PLAIN or LOGIN; OAUTHBEARER (RFC 7628) or XOAUTH2: as the server offers
+    mechanism: Literal["PASSWORD", "BEARER"] = "PASSWORD"
     cleartext: bool = False
 
 
@@ -51,6 +53,7 @@ class Target:
     lmtp: bool = False
     helo: str = "localhost"
     source: str = ""  # the local address to dial from
+    trust: ssl.SSLContext | None = field(default=None, repr=False, compare=False)  # in place of the usual authorities
 
     def __post_init__(self) -> None:
         if not (self.helo.isascii() and self.helo.isprintable() and self.helo and " " not in self.helo):

@@ -24,6 +24,7 @@ TYPES = frozenset(
     recipient.expired recipient.late recipient.unclear
     reply.received autoreply.received report.received report.ignored
     thread.opened thread.closed
+    smtp_account.failed smtp_account.recovered message.rerouted
     """.split()
 )
 

@@ -17,6 +17,7 @@ from gateway.store.schema import content, message
 
 SMTPUTF8 = 1
 EIGHT_BIT = 2
+OWN_SERVER = 4  # framed for the tenant's own SMTP server, and goes through it
 BODY_TEXT_LIMIT = 20_000  # characters of a message's words that are kept beside its bytes
 
 
@@ -92,6 +93,29 @@ def put_content(tx: Transaction, tenant_id: str, message_id: str, raw: bytes, **
     if not tx.change(update(message).where(pending).values(content_state="ready", size=len(raw), **values)):
         return False
     tx.run(_INSERT_CONTENT, {"tenant_id": tenant_id, "message_id": message_id, "raw": raw})
+    return True
+
+
+def get_flags(tx: Transaction, tenant_id: str, message_id: str) -> int | None:
+    """The flags of a message whose bytes are there; None while it is pending."""
+    where = (message.c.tenant_id == tenant_id) & (message.c.message_id == message_id)
+    row = tx.first(select(message.c.flags).where(where, message.c.content_state == "ready"))
+    return int(row[0]) if row else None
+
+
+def replace_content(tx: Transaction, tenant_id: str, message_id: str, raw: bytes, author: str, flags: int) -> bool:
+    """Other bytes for a message that was framed for the tenant's own server, and now leaves by ours.
+
+    The one exception from "bytes for ever": it has another author, so nobody takes it for the same. False when it is
+    not framed for the tenant's server any more.
+    """
+    where = (message.c.tenant_id == tenant_id) & (message.c.message_id == message_id)
+    framed = where & (message.c.content_state == "ready") & (message.c.flags.op("&")(OWN_SERVER) != 0)
+    values = {"author": storable(author[:998]), "flags": flags & ~OWN_SERVER, "size": len(raw)}
+    if not tx.change(update(message).where(framed).values(**values)):
+        return False
+    of_message = (content.c.tenant_id == tenant_id) & (content.c.message_id == message_id)
+    tx.change(update(content).where(of_message).values(raw=raw))
     return True
 
 

@@ -90,3 +90,19 @@ def test_a_late_mail_is_told_once(place: Place) -> None:
             assert (await journey.thread(sent.thread_id)).state == "closed", "nobody has to act"
 
     asyncio.run(run())
+
+
+def test_the_line_of_one_tenant_does_not_stand_before_another_tenants_single_invoice(place: Place) -> None:
+    """All of it for one slow server, over the few connections that it bears."""
+
+    async def run() -> None:
+        async with open_journey(place, pace=0.1) as journey:  # `slow` then takes 0.3 s for each
+            people = tuple(f"slow+{number}@client.test" for number in range(120))
+            big = await journey.queue(compose(), *people)
+            single = await journey.queue(compose(), "slow@client.test", tenant="beta")
+            row = await journey.settled(single.message_id, "relayed")
+            rows = await journey.deliveries(big.message_id)
+            before = sum(1 for one in rows if one["settled_at"] and one["settled_at"] <= row["settled_at"])
+            assert before < 60, f"{before} of the 120 went before it"
+
+    asyncio.run(run())
