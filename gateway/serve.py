@@ -7,7 +7,6 @@ a schema of another version, a data folder that another process holds, a port th
 import asyncio
 import contextlib
 import fcntl
-import ipaddress
 import logging
 import os
 import signal
@@ -36,7 +35,8 @@ from gateway.outbound.composition import Composition, compose
 from gateway.outbound.delivery import Delivery, Pace
 from gateway.outbound.desk import Desks
 from gateway.outbound.letterhead import Letterhead
-from gateway.outbound.mx import Resolver
+from gateway.outbound.mx import Resolver, is_public
+from gateway.outbound.rerouting import Rerouting
 from gateway.outbound.retry import Retry
 from gateway.outbound.routing import Route, Router
 from gateway.outbound.smtp_submission import SubmissionDoorstep
@@ -112,6 +112,10 @@ async def open_house(
             database, desks, letterhead, _retry(config), config.node, config.delivery.lease_seconds * 1000,
             delivery.offer, delivery.has_room, partial(workers.run, seconds=config.workers.parse_seconds),
         )  # fmt: skip
+        rerouting = asyncio.create_task(
+            Rerouting(database, seal, letterhead.shared, tenants, clock).run(), name="rerouting"
+        )
+        stack.push_async_callback(_cancel, rerouting)
         loop_task = asyncio.create_task(delivery.run(), name="delivery")
         stack.push_async_callback(_end, delivery, loop_task)
         ports = await _listen(stack, config, door, database, letterhead, workers, clock)
@@ -225,14 +229,8 @@ def _resolver(config: Config, hosts: Hosts | None) -> Resolver:
         int(pairs[0][2]) if pairs else 53,
         hosts=hosts,
         own_names=(config.hostname.lower(),),
-        allow=None if config.delivery.allow_private else _is_public,
+        allow=None if config.delivery.allow_private else is_public,
     )
-
-
-def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Customers' mail hosts are on the Internet; an MX record that points inside is a mistake or an attack."""
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_global)
 
 
 # -- doorsteps
@@ -373,6 +371,11 @@ async def _serve_web(
 async def _end_web(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
     server.should_exit = True
     await task
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _end(delivery: Delivery, task: asyncio.Task[None]) -> None:

@@ -12,7 +12,7 @@ here=$(pwd)
 
 libraries="libpangoft2-1.0-0 libharfbuzz-subset0"
 fonts="fonts-dejavu-core"
-servers="postfix dovecot-core dovecot-imapd dovecot-lmtpd opendkim opendkim-tools postgresql chromium poppler-utils libatomic1"
+servers="postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-submissiond opendkim opendkim-tools postgresql chromium poppler-utils libatomic1"
 services="postfix dovecot opendkim postgresql"
 
 say() { printf 'setup: %s\n' "$*" >&2; }

@@ -14,6 +14,7 @@ from gateway.config import Config, ConfigError
 from gateway.mail.address import parse_address
 from gateway.outbound.queue_list import Filter, list_queue
 from gateway.store.domains import list_keys
+from gateway.store.routes import list_servers
 from gateway.store.schema import OPERATOR
 from gateway.store.tenants import list_credentials, list_tenants
 from gateway.store.users import list_users
@@ -63,7 +64,7 @@ def _examine(context: Context) -> Iterator[Finding]:
         yield Finding("database", "wrong", words)
         return
     yield Finding("database", "ok", f"{database.dialect}, schema up to date")
-    for look in (_look_at_keys, _look_at_tenants, _look_at_queue):
+    for look in (_look_at_keys, _look_at_tenants, _look_at_queue, _look_at_servers):
         yield from look(context, config)
     yield from _look_at_ports(config)
 
@@ -130,6 +131,18 @@ def _look_at_tenants(context: Context, config: Config) -> Iterator[Finding]:
             lacks.append("no user (`gateway user add`)")
         state = "warning" if lacks else "ok"
         yield Finding(f"tenant {tenant.slug}", state, ", ".join(lacks) or "has credentials and users")
+
+
+def _look_at_servers(context: Context, config: Config) -> Iterator[Finding]:
+    """Tenants' own SMTP servers."""
+    names = {tenant.id: tenant.slug for tenant in context.read(list_tenants)}
+    for kept in context.read(list_servers):
+        slug = names.get(kept.tenant_id, "?")
+        failed = kept.state == "failed"
+        todo = f"gateway tenant smtp test {slug}" if failed or not kept.tested_at else ""
+        words = f"{kept.server.host} fails: {kept.words}" if failed else f"{kept.server.host} works"
+        words = words if kept.state else f"{kept.server.host} was not tried yet"
+        yield Finding(f"SMTP of {slug}", "wrong" if failed else "warning" if todo else "ok", words, todo)
 
 
 def _look_at_queue(context: Context, config: Config) -> Iterator[Finding]:

@@ -79,15 +79,21 @@ def _header_recipients(raw: bytes) -> tuple[str, ...]:
     return tuple(dict.fromkeys(address for _, address in found if address))
 
 
-def _door(context: Context) -> Door:
-    config, seal = context.config, context.seal
-    letterhead = Letterhead(
+def letterhead_of(context: Context) -> Letterhead:
+    """The gateway's names, as `serve` knows them."""
+    config = context.config
+    return Letterhead(
         config.hostname,
         parse_address(config.shared_address),
         config.return_domain.lower(),
         config.inbox_domain.lower(),
-        context.read(read_secret, seal, OPERATOR, "reply-key"),
+        context.read(read_secret, context.seal, OPERATOR, "reply-key"),
     )
+
+
+def _door(context: Context) -> Door:
+    config, seal = context.config, context.seal
+    letterhead = letterhead_of(context)
     retry = Retry(expire=config.delivery.expire_seconds)
     desks = Desks(context.database, seal, letterhead.shared)
     # no node: a serving gateway claims it, this process only commits

@@ -3,9 +3,12 @@
 import click
 
 from gateway.cli.common import Context, json_option, pass_context, plain, show_json, show_rows, told, utc_now
+from gateway.cli.tenant_smtp import smtp
 from gateway.outbound.queue_list import count_states
+from gateway.store.routes import get_server
 from gateway.store.settings import LANGUAGES, SENDING
 from gateway.store.tenants import (
+    Tenant,
     add_identity,
     add_tenant,
     list_identities,
@@ -18,6 +21,9 @@ from gateway.store.tenants import (
 @click.group()
 def tenant() -> None:
     """Companies that send through this gateway."""
+
+
+tenant.add_command(smtp)
 
 
 def _brand(**values: str) -> dict[str, str]:
@@ -87,12 +93,21 @@ def show(context: Context, slug: str, as_json: bool) -> None:
         "inbox_address": f"{found.slug}@{context.config.inbox_domain}",
         "identities": context.read(list_identities, found.id),
         "deliveries": context.read(count_states, found.id),
+        "smtp": _of_server(context, found),
     }
     if as_json:
         show_json(facts)
         return
     for key, value in facts.items():
         click.echo(f"{key.replace('_', ' ') + ':':16} {value if value not in ('', [], {}) else '–'}")
+
+
+def _of_server(context: Context, found: Tenant) -> str:
+    kept = context.read(get_server, found.id)
+    if kept is None:
+        return ""
+    state = {"ok": "works", "failed": f"FAILS: {kept.words}"}.get(kept.state, "not tried yet")
+    return f"{kept.server.host}:{kept.server.port}, {'in use' if found.sending == 'own' else 'not in use'}, {state}"
 
 
 @tenant.command("set")

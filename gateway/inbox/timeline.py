@@ -64,6 +64,9 @@ _SENTENCES: dict[str, str] = {
     "recipient.unclear": msgid("%(recipient)s: sent, and no answer came; it may have arrived (%(words)s)"),
     "recipient.canceled": msgid("%(recipient)s: cancelled by %(why)s"),
     "report.ignored": msgid("%(recipient)s: a report that changes nothing (%(words)s)"),
+    "message.rerouted": msgid("left from the shared address instead: %(host)s did not let us send (%(words)s)"),
+    "smtp_account.failed": msgid("your own mail server %(host)s does not let us send; mail waits (%(words)s)"),
+    "smtp_account.recovered": msgid("your own mail server %(host)s works again"),
     "thread.opened": msgid("the thread was opened: %(chip)s"),
     "thread.closed": msgid("the thread was closed by %(by)s"),
 }

@@ -18,15 +18,13 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import groupby
 from typing import TypeVar
 
-import dns.asyncresolver
-import dns.exception
 import dns.name
-import dns.rdatatype
 import dns.resolver
 from dns.rdtypes.ANY.MX import MX
 
 from gateway.mail.address import Address
 from gateway.mail.status import Action, DeliveryStatus
+from gateway.outbound.dns_questions import NoSuchName, Questions, Silent, ttl_of
 
 HOST_LIMIT = 10  # hosts of one domain that are looked at
 ADDRESS_LIMIT = 4  # addresses of one host
@@ -40,12 +38,17 @@ IPAddress = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One address to dial. `name` is what TLS verifies and logs show."""
+    """One address to dial. `name` is what TLS verifies and logs show.
+
+    `alias_of`: what the name is an alias of, "" for none. `secure`: DNSSEC vouches for the way from domain to address.
+    """
 
     name: str
     address: str
     port: int = 25
     preference: int = 0
+    alias_of: str = ""
+    secure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,13 @@ class _Found:
     groups: tuple[tuple[tuple[Host, ...], ...], ...]
     status: DeliveryStatus | None
     until: float  # seconds since the epoch
+    key: str = ""  # what names the set of its hosts
 
 
-class _Silent(Exception):
-    """DNS gave no usable answer now; its text says which."""
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """Customers' mail hosts are on the Internet; an MX record that points inside is a mistake or an attack."""
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_global)
 
 
 class Resolver:
@@ -67,7 +73,8 @@ class Resolver:
     `nameservers` and `port`: whom to ask; the system's resolvers when empty. `hosts`: domains (or "*", all others)
     with fixed (name, address, port) lists, for a demo or a test; DNS and `allow` are not asked for these.
     `own_names`: our host names, lower-case. `allow`: whether an address may be dialled. `families`: record types of
-    addresses in the order to try. `timeout`: seconds for one question with all its retries.
+    addresses in the order to try. `timeout`: seconds for one question with all its retries. `validates`: the servers
+    check DNSSEC, and are believed when they run on this machine.
     """
 
     def __init__(
@@ -81,13 +88,13 @@ class Resolver:
         families: Sequence[str] = ("A", "AAAA"),
         timeout: float = 20.0,
         cache_size: int = 10_000,
+        validates: bool = False,
     ) -> None:
-        self._nameservers, self._port, self._timeout = list(nameservers), port, timeout
+        self.questions = Questions(nameservers, port, timeout, validates)
         self._hosts, self._own_names, self._allow = dict(hosts or {}), own_names, allow
         self._families, self._cache_size = tuple(families), cache_size
         self._cache: OrderedDict[str, _Found] = OrderedDict()
         self._asking: dict[str, asyncio.Task[_Found]] = {}
-        self._dns: dns.asyncresolver.Resolver | None = None
 
     async def find(self, domain: str, now: datetime) -> tuple[Host, ...] | DeliveryStatus:
         """The hosts for `domain` (ASCII, IDN, or an address literal `[192.0.2.1]`), best first; never empty.
@@ -112,13 +119,28 @@ class Resolver:
     def known_set(self, domain: str, now: datetime) -> str:
         """What names the set of hosts of a domain, "" while it is not known: domains with one name share servers."""
         name = domain.lower().rstrip(".")
-        if name.startswith("[") or self._hosts.get(name) or "*" in self._hosts:
+        if self.is_fixed(name):
             return name
         found = self._cache.get(name)
         if found is None or found.until <= now.timestamp() or found.status is not None:
             return ""
-        hosts = sorted({host.name for group in found.groups for addresses in group for host in addresses})
-        return "mx " + " ".join(hosts)
+        return found.key
+
+    def known_hosts(self, domain: str, now: datetime) -> tuple[Host, ...]:
+        """The hosts of a domain as far as they are remembered, in no order; none when DNS is not asked for them."""
+        found = self._cache.get(domain.lower().rstrip("."))
+        if found is None or found.until <= now.timestamp():
+            return ()
+        return tuple(host for group in found.groups for addresses in group for host in addresses)
+
+    def is_fixed(self, domain: str) -> bool:
+        """Whether a domain's hosts are not found by DNS: an address literal, or given hosts."""
+        name = domain.lower().rstrip(".")
+        return name.startswith("[") or bool(self._hosts.get(name)) or "*" in self._hosts
+
+    async def addresses(self, host: str) -> tuple[str, ...]:
+        """The addresses of a host that may be dialled, as far as DNS tells now."""
+        return (await self._addresses(host)).addresses
 
     async def _ask_once(self, name: str, at: float) -> _Found:
         """Look up, or wait for the same look-up that is under way; one waiter's cancellation stops no other."""
@@ -137,15 +159,16 @@ class Resolver:
     async def _look_up(self, name: str, at: float) -> _Found:
         question = Address("", name).ascii_domain
         try:
-            answer = await self._query(question, "MX")
-            if answer is None:
-                exchanges, ttl = [(0, question)], LONGEST  # no MX: the domain itself, RFC 5321 §5.1
-            else:
-                exchanges, ttl = _exchanges(answer), float(_ttl(answer))
-        except dns.resolver.NXDOMAIN:
+            answer = await self.questions.ask(question, "MX")
+        except NoSuchName:
             return _none(Action.FAILED, "5.1.2", f"the domain {name} does not exist", "domain_unknown", at + NEGATIVE)
-        except _Silent as error:
+        except Silent as error:
             return _none(Action.DELAYED, "4.4.3", f"DNS for {name}: {error}", "unreachable", at + FAILURE)
+        secure, explicit = self.questions.is_secure(answer), answer.rrset is not None
+        if explicit:
+            exchanges, ttl = _exchanges(answer), float(ttl_of(answer))
+        else:
+            exchanges, ttl = [(0, question)], LONGEST  # no MX: the domain itself, RFC 5321 §5.1
         if not exchanges:
             words = f"the domain {name} takes no mail (null MX, RFC 7505)"
             return _none(Action.FAILED, "5.1.10", words, "domain_unknown", at + min(ttl, LONGEST))
@@ -153,7 +176,7 @@ class Resolver:
         if not others:
             words = f"mail for {name} would come back to ourselves: its MX is {exchanges[0][1]}"
             return _none(Action.FAILED, "5.4.6", words, "relay_failed", at + min(ttl, NEGATIVE))
-        return await self._with_addresses(name, others, answer is not None, at, ttl)
+        return await self._with_addresses(name, others, (explicit, secure), at, ttl)
 
     def _before_ourselves(self, exchanges: list[tuple[int, str]]) -> list[tuple[int, str]]:
         """The hosts preferred to us; all when we are none of them (RFC 5321 §5.1, against loops)."""
@@ -161,22 +184,33 @@ class Resolver:
         return [(preference, host) for preference, host in exchanges if preference < ours]
 
     async def _with_addresses(
-        self, name: str, exchanges: list[tuple[int, str]], explicit: bool, at: float, ttl: float
+        self, name: str, exchanges: list[tuple[int, str]], by: tuple[bool, bool], at: float, ttl: float
     ) -> _Found:
-        """Resolve the best hosts, all at once; a host that cannot be resolved now shortens the memory."""
+        """Resolve the best hosts, all at once; a host that cannot be resolved now shortens the memory.
+
+        `by`: whether MX records name them, and whether DNSSEC vouches for that.
+        """
+        explicit, secure = by
         exchanges = exchanges[:HOST_LIMIT]
         results = await asyncio.gather(*(self._addresses(host) for _, host in exchanges))
         silent = [result.words for result in results if result.words]
         refused = any(result.refused for result in results)
         ttl = min([ttl, LONGEST, *(result.ttl for result in results)] + [FAILURE] * bool(silent))
         hosts = [
-            (preference, tuple(Host(host, address, 25, preference) for address in result.addresses))
+            (
+                preference,
+                tuple(
+                    Host(host, address, 25, preference, result.alias_of, secure and result.secure)
+                    for address in result.addresses
+                ),
+            )
             for (preference, host), result in zip(exchanges, results, strict=True)
             if result.addresses
         ]
         if hosts:
+            key = "mx " + " ".join(sorted({host.name for _, addresses in hosts for host in addresses}))
             groups = groupby(hosts, key=lambda item: item[0])
-            return _Found(tuple(tuple(addresses for _, addresses in group) for _, group in groups), None, at + ttl)
+            return _Found(tuple(tuple(addresses for _, addresses in group) for _, group in groups), None, at + ttl, key)
         if silent:
             return _none(Action.DELAYED, "4.4.3", f"DNS for {name}: {silent[0]}", "unreachable", at + FAILURE)
         if refused:
@@ -190,54 +224,30 @@ class Resolver:
 
     async def _addresses(self, host: str) -> "_Addresses":
         found: list[str] = []
-        ttl, words, refused = LONGEST, "", False
+        ttl, words, refused, secure, alias_of = LONGEST, "", False, True, ""
         for answer in await asyncio.gather(*(self._try_query(host, family) for family in self._families)):
             if isinstance(answer, str):
                 words = answer
-            elif answer is not None:
-                ttl = min(ttl, _ttl(answer))
+            elif answer is not None and answer.rrset is not None:
+                ttl = min(ttl, ttl_of(answer))
+                secure = secure and self.questions.is_secure(answer)
+                name = answer.canonical_name.to_text(omit_final_dot=True).lower()
+                alias_of = name if name != host.lower().rstrip(".") else ""
                 for address in _shuffle([record.address for record in answer]):
                     if self._permits(address):
                         found.append(address)
                     else:
                         refused = True
-        return _Addresses(tuple(found[:ADDRESS_LIMIT]), float(ttl), words, refused)
+        return _Addresses(tuple(found[:ADDRESS_LIMIT]), float(ttl), words, refused, secure, alias_of)
 
     async def _try_query(self, host: str, family: str) -> dns.resolver.Answer | str | None:
-        """The answer, None when there is no such record, or words when DNS is silent."""
+        """The answer, None when there is no such name, or words when DNS is silent."""
         try:
-            return await self._query(host, family)
-        except dns.resolver.NXDOMAIN:
+            return await self.questions.ask(host, family)
+        except NoSuchName:
             return None
-        except _Silent as error:
+        except Silent as error:
             return str(error)
-
-    async def _query(self, name: str, kind: str) -> dns.resolver.Answer | None:
-        """One question; None when the name has no such record. Raises NXDOMAIN, or `_Silent` for all that passes."""
-        try:
-            if self._dns is None:
-                self._dns = self._configured()
-            absolute = dns.name.from_text(name, origin=dns.name.root)
-            answer = await self._dns.resolve(absolute, kind, raise_on_no_answer=False, search=False)
-        except dns.resolver.NXDOMAIN:
-            raise
-        except (dns.name.LabelTooLong, dns.name.NameTooLong, dns.name.EmptyLabel, dns.name.BadEscape) as error:
-            raise dns.resolver.NXDOMAIN from error  # what is no domain name does not exist
-        except dns.exception.Timeout as error:
-            raise _Silent(f"no answer within {self._timeout:g} s to {kind} {name}") from error
-        except (dns.exception.DNSException, OSError) as error:
-            raise _Silent(f"no usable answer to {kind} {name}") from error
-        return answer if answer.rrset is not None else None
-
-    def _configured(self) -> dns.asyncresolver.Resolver:
-        resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
-        if self._nameservers:
-            resolver.nameservers = list(self._nameservers)
-            resolver.port = self._port
-        resolver.lifetime = self._timeout
-        resolver.timeout = min(5.0, self._timeout / 2)
-        resolver.use_edns(0, 0, 1232)
-        return resolver
 
     def _literal(self, name: str) -> tuple[Host, ...] | DeliveryStatus:
         """`[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 §4.1.3)."""
@@ -261,12 +271,17 @@ class Resolver:
 
 @dataclass(frozen=True, slots=True)
 class _Addresses:
-    """A host's addresses; `words` when DNS was silent about some, `refused` when `allow` refused some."""
+    """A host's addresses; `words` when DNS was silent about some, `refused` when `allow` refused some.
+
+    `secure`: DNSSEC vouches for those there are.
+    """
 
     addresses: tuple[str, ...]
     ttl: float
     words: str
     refused: bool
+    secure: bool
+    alias_of: str
 
 
 def _none(action: Action, status: str, text: str, reason: str, until: float) -> _Found:
@@ -278,11 +293,6 @@ def _exchanges(answer: dns.resolver.Answer) -> list[tuple[int, str]]:
     records = _shuffle([record for record in answer if isinstance(record, MX) and record.exchange != dns.name.root])
     pairs = [(record.preference, record.exchange.to_text(omit_final_dot=True).lower()) for record in records]
     return sorted(pairs, key=lambda pair: pair[0])
-
-
-def _ttl(answer: dns.resolver.Answer) -> int:
-    """The shortest TTL on the way to the answer, aliases included."""
-    return min([rrset.ttl for rrset in answer.response.answer], default=0)
 
 
 def _shuffled(found: _Found) -> tuple[Host, ...]:

@@ -583,6 +583,18 @@ def reschedule(tx: Transaction, tenant_id: str, message_id: str, at_ms: int | No
     return from_ms(row[0])
 
 
+def hasten(tx: Transaction, now_ms: int, tenant_id: str, message_id: str) -> int:
+    """Let what waits of a message be tried now; how many. None while one of them is under way or may have arrived."""
+    queued = _of(tenant_id, (message_id, 0)) & (delivery.c.state == QUEUED)
+    doubtful = queued & or_(delivery.c.booked_by != "", delivery.c.unclear > 0)
+    if tx.first(select(delivery.c.number).where(doubtful).limit(1)) is not None:
+        return 0
+    changed = tx.change(update(delivery).where(queued, delivery.c.hold == "").values(next_attempt_at=now_ms))
+    if changed:
+        wake(tx, tenant_id, now_ms)
+    return changed
+
+
 # -- what people do with it
 
 

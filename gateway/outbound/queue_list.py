@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, func, select
 
 from gateway.mail.status import say
 from gateway.store.database import Transaction, from_ms, need_time
+from gateway.store.messages import OWN_SERVER
 from gateway.store.schema import attempt, delivery, message
 
 
@@ -105,6 +106,22 @@ def list_attempts(tx: Transaction, tenant_id: str, message_id: str, number: int)
         )
         for row in rows
     ]
+
+
+def list_waiting_for_own(tx: Transaction, tenant_id: str, after: str, limit: int) -> list[str]:
+    """The ids of messages that were framed for the tenant's own server and wait for it, those after `after`."""
+    same_message = (message.c.tenant_id == delivery.c.tenant_id) & (message.c.message_id == delivery.c.message_id)
+    waiting = (delivery.c.tenant_id == tenant_id) & (delivery.c.state == "queued") & (delivery.c.hold == "")
+    framed = (message.c.content_state == "ready") & (message.c.flags.op("&")(OWN_SERVER) != 0)
+    rows = tx.all(
+        select(delivery.c.message_id)
+        .distinct()
+        .join_from(delivery, message, same_message)
+        .where(waiting, delivery.c.booked_by == "", delivery.c.message_id > after, framed)
+        .order_by(delivery.c.message_id)
+        .limit(limit)
+    )
+    return [row[0] for row in rows]
 
 
 def _where(tenant_id: str, wanted: Filter) -> list[ColumnElement[bool]]:

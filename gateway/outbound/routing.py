@@ -74,7 +74,7 @@ class Router:
             if own is None or (own.server is not None and made.raw is None):
                 return None
             if own.server is not None:
-                return self._own_way(own)
+                return self.own_way(own)
         return self._house_way(made, now)
 
     def suits(self, way: Way, made: Booked) -> bool:
@@ -88,8 +88,11 @@ class Router:
         """No session with a tenant's own server: what that is a sign of, is told to whoever keeps count."""
         if self.tenants is not None and way.server is not None:
             await self.tenants.went_wrong(way.tenant_id, way.server.version, status)
+            if status.reason == "auth_failed" and way.server.auth == "oauth":
+                await self.tenants.doubt(way.tenant_id)
 
-    def _own_way(self, own: Own) -> Way:
+    def own_way(self, own: Own) -> Way:
+        """The way through a tenant's own server."""
         server = own.server
         assert server is not None
         route = replace(self.route, relay=server.host, port=server.port, tls=_TLS[server.security])
@@ -104,7 +107,7 @@ class Router:
         framed = bool(made.flags & OWN_SERVER)
         if made.raw is None:
             framed = await self.tenants.is_for_own(made.tenant_id, made.message_id, own)
-        return self._own_way(own) if framed else None
+        return self.own_way(own) if framed else None
 
     def _house_way(self, made: Booked, now: datetime) -> Way | None:
         route = self.route

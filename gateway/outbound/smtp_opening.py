@@ -17,7 +17,8 @@ from gateway.mail.reply import Reply
 from gateway.mail.status import Action, DeliveryStatus, clean
 from gateway.outbound.smtp_replies import parse_extensions
 from gateway.outbound.smtp_terms import Login, Target, Timeouts, judge, passing
-from gateway.outbound.smtp_wire import Trouble, Wire, explain
+from gateway.outbound.smtp_tls import INVALID, NO_STARTTLS, explain, tls_failure
+from gateway.outbound.smtp_wire import Trouble, Wire
 
 
 class Ended(Exception):
@@ -83,14 +84,16 @@ async def _upgrade(
     if "STARTTLS" not in extensions:
         if may_go_plain:
             return False
-        raise Ended(passing("4.7.5", "TLS is required, and the server does not offer STARTTLS", target.label))
+        raise Ended(tls_failure("TLS is required, and the server does not offer STARTTLS", target.label, NO_STARTTLS))
     replies = await wire.ask(b"STARTTLS\r\n", timeouts.command)
     if may_go_plain and wire.alive and replies and replies[0].code // 100 in (4, 5) and replies[0].code != 421:
         return False  # "454 TLS not available" is a server's mishap; whoever could forge it could hide the offer too
     if replies and replies[0].code == 220 and wire.trouble:
         astray = "plaintext behind STARTTLS's 220, as in an injection attack (CVE-2011-0411)"
         words = astray if wire.trouble.astray else f"TLS failed: {wire.trouble.text}"
-        raise Ended(passing("4.7.5", words, target.label))
+        raise Ended(tls_failure(words, target.label, INVALID))
+    if target.policy and wire.alive and replies and replies[0].code // 100 in (4, 5) and replies[0].code != 421:
+        raise Ended(tls_failure(f"the server refuses STARTTLS: {replies[0]}", target.label, NO_STARTTLS))
     _answer(replies, wire, target, "STARTTLS", 220)
     await _shake(wire, target, timeouts, context)
     return True
@@ -100,9 +103,13 @@ async def _shake(wire: Wire, target: Target, timeouts: Timeouts, context: ssl.SS
     context = context or target.trust or default_context(target.verified)
     if target.verified and (context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname):
         raise ValueError("a verified target needs an SSL context that verifies")
-    await wire.start_tls(context, (target.host or target.address).strip("[]").rstrip("."), timeouts.tls)
+    name = target.server_name or target.host or target.address
+    await wire.start_tls(context, name.strip("[]").rstrip("."), timeouts.tls)
     if wire.trouble:
         raise Ended(_trouble(wire.trouble, target, "the handshake"))
+    flaw = target.proof(wire.chain()) if target.proof is not None else None
+    if flaw is not None:
+        raise Ended(tls_failure(flaw[1], target.label, flaw[0]))
 
 
 async def _log_in(wire: Wire, target: Target, login: Login, extensions: dict[str, str], timeouts: Timeouts) -> None:
@@ -170,9 +177,10 @@ def _answer(replies: list[Reply], wire: Wire, target: Target, what: str, good: i
 
 
 def _trouble(trouble: Trouble, target: Target, what: str) -> DeliveryStatus:
-    return DeliveryStatus(
-        Action.DELAYED, trouble.status, 0, clean(f"{trouble.text} (at {what})"), target.label, "unreachable"
-    )
+    words = f"{trouble.text} (at {what})"
+    if trouble.status == "4.7.5":
+        return tls_failure(words, target.label, trouble.fault or INVALID)
+    return DeliveryStatus(Action.DELAYED, trouble.status, 0, clean(words), target.label, "unreachable")
 
 
 @lru_cache(2)

@@ -5,6 +5,7 @@ Seconds are floats, sizes are bytes. A login's password shows in no repr (securi
 """
 
 import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,6 +13,8 @@ from gateway.mail.reply import Reply
 from gateway.mail.status import Action, DeliveryStatus, clean
 
 Tls = Literal["off", "opportunistic", "required", "implicit"]
+# Judges the server's chain, its own certificate first: (type of RFC 8460 §4.3, words), or None when it proves enough.
+Proof = Callable[[Sequence[bytes]], tuple[str, str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,10 @@ class Target:
     helo: str = "localhost"
     source: str = ""  # the local address to dial from
     trust: ssl.SSLContext | None = field(default=None, repr=False, compare=False)  # in place of the usual authorities
+    server_name: str = ""  # what TLS asks for, when it is not `host`
+    proof: Proof | None = field(default=None, repr=False, compare=False)  # what the chain must stand beside `verify`
+    policy: str = ""  # what demands all this: mta-sts, mta-sts-testing, dane
+    domain: str = ""  # the recipient's, for whose reports its TLS sessions are counted; "": they are not
 
     def __post_init__(self) -> None:
         if not (self.helo.isascii() and self.helo.isprintable() and self.helo and " " not in self.helo):

@@ -8,7 +8,6 @@ TLS is done here over memory BIOs, because loop transports hide how much of what
 """
 
 import asyncio
-import os
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from typing import cast
 from gateway.mail.reply import Reply
 from gateway.outbound.smtp_deadline import Deadline
 from gateway.outbound.smtp_replies import Malformed, ReplyReader
+from gateway.outbound.smtp_tls import INVALID, explain, fault_of, peer_chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Trouble:
     status: str  # RFC 3463, ours
     text: str
     astray: bool = False
+    fault: str = ""  # of TLS: a type of RFC 8460 §4.3
 
 
 class Wire(asyncio.Protocol):
@@ -99,7 +100,7 @@ class Wire(asyncio.Protocol):
             await self._wait()
         self._deadline.clear()
         if self.trouble:
-            self.trouble = Trouble("4.7.5", f"TLS failed: {self.trouble.text}")
+            self.trouble = Trouble("4.7.5", f"TLS failed: {self.trouble.text}", fault=self.trouble.fault or INVALID)
 
     def begin_tls(self, context: ssl.SSLContext, hostname: str) -> None:
         """Start the handshake. Nothing said in clear is left over: a byte behind the 220 was trouble already."""
@@ -112,6 +113,10 @@ class Wire(asyncio.Protocol):
             return
         self._shaking = True
         self._shake()
+
+    def chain(self) -> list[bytes]:
+        """The server's certificates, its own first, in DER; unverified."""
+        return peer_chain(self._tls) if self._tls is not None else []
 
     @property
     def alive(self) -> bool:
@@ -261,7 +266,8 @@ class Wire(asyncio.Protocol):
             return False
         except ssl.SSLError as error:
             self._flush()  # the alert, which tells the server why
-            self.fail(Trouble("4.7.5", getattr(error, "verify_message", "") or explain(error)))
+            words = getattr(error, "verify_message", "") or explain(error)
+            self.fail(Trouble("4.7.5", words, fault=fault_of(error)))
             return False
         self._shaking = False
         cipher, *_ = self._tls.cipher() or ("",)
@@ -289,11 +295,3 @@ class Wire(asyncio.Protocol):
             self._read(b"".join(plain))
         self.fail(Trouble("4.4.2", f"the connection was lost: {words}"))
         return b""
-
-
-def explain(error: Exception) -> str:
-    """A network error in the system's words: `Connection refused`, without addresses and Python."""
-    if isinstance(error, ssl.SSLError):
-        return error.reason or type(error).__name__
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if number and number > 0 else getattr(error, "strerror", None) or type(error).__name__

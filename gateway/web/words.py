@@ -114,6 +114,7 @@ CHIPS: dict[str, tuple[str, str]] = {
     "render_failed": (msgid("problem"), POLICY),
     "parked": (msgid("problem"), POLICY),
     "unanswered": (msgid("no answer"), POLICY),
+    "smtp_account": (msgid("own mail server"), POLICY),
     "no_address": (msgid("no address"), POLICY),
     "complaint": (msgid("complaint"), FAULT),
     "challenge": (msgid("sender check"), REPLY),

@@ -18,6 +18,7 @@ from postroom import dovecot as _dovecot
 from postroom import opendkim as _opendkim
 from postroom import postfix as _postfix
 from postroom import postgres as _postgres
+from postroom import submission as _submission
 from postroom.chromium import Chromium
 from postroom.programs import require
 
@@ -57,6 +58,13 @@ def dovecot() -> Iterator[_dovecot.Dovecot]:
 def start_dovecot() -> Iterator[Callable[..., _dovecot.Dovecot]]:
     """Start a Dovecot for this test alone: see postroom.dovecot.start_dovecot."""
     with _starting(_dovecot.start_dovecot) as start:
+        yield start
+
+
+@pytest.fixture
+def start_submission() -> Iterator[Callable[..., _submission.Submission]]:
+    """Start a company's submission server for this test: see postroom.submission.start_submission."""
+    with _starting(_submission.start_submission) as start:
         yield start
 
 
