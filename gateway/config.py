@@ -54,6 +54,7 @@ class Delivery:
     relay_tls: str = _key("opportunistic", "TLS to the relay: off, opportunistic or required")
     port: int = _key(25, "port of the recipients' servers")
     resolver: str = _key("", 'DNS servers, "127.0.0.1:53, …"; empty: those of the system')
+    dane: str = _key("auto", "DANE where DNSSEC holds: auto (needs `resolver` on this machine, validating) or off")
     allow_private: bool = _key(False, "deliver to loopback and private addresses too (tests, inner networks)")
     helo: str = _key("", "the name to greet with; empty: `hostname`")
     connections: int = _key(200, "most connections at once")
@@ -192,6 +193,7 @@ _FORMS = (
     ("log", "debug|info|warning|error", "is not one of debug, info, warning, error"),
     ("delivery.relay", r"(?:\S+:[0-9]{1,5})?", 'is not "host:port"'),
     ("delivery.relay_tls", "off|opportunistic|required", "is not one of off, opportunistic, required"),
+    ("delivery.dane", "auto|off", "is not one of auto, off"),
     ("delivery.helo", rf"(?:{_HOST})?", _A_HOST),
     ("web.public_url", r"https://[^/\s]+(?:/\S*)?|http://(?:localhost|127(?:\.[0-9]+){3}|\[::1\])(?::[0-9]+)?/?",
      "must be https://… (http:// only on localhost or 127.0.0.1)"),

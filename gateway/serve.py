@@ -13,7 +13,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -35,6 +35,7 @@ from gateway.outbound.composition import Composition, compose
 from gateway.outbound.delivery import Delivery, Pace
 from gateway.outbound.desk import Desks
 from gateway.outbound.letterhead import Letterhead
+from gateway.outbound.mta_sts import fetch_policy
 from gateway.outbound.mx import Resolver, is_public
 from gateway.outbound.rerouting import Rerouting
 from gateway.outbound.retry import Retry
@@ -43,6 +44,9 @@ from gateway.outbound.smtp_submission import SubmissionDoorstep
 from gateway.outbound.smtp_terms import Tls
 from gateway.outbound.submission import Door
 from gateway.outbound.tenant_routes import TenantRoutes
+from gateway.outbound.tls_policy import TlsPolicies
+from gateway.outbound.tls_reporting import TlsReports
+from gateway.outbound.tls_tally import Tally
 from gateway.store.database import Database
 from gateway.store.schema import OPERATOR
 from gateway.store.sealed import Seal, make_secret, read_key_file
@@ -88,12 +92,12 @@ class House:
 
 @contextlib.asynccontextmanager
 async def open_house(
-    config: Config, *, clock: Callable[[], datetime] = utc_now, hosts: Hosts | None = None
+    config: Config, *, clock: Callable[[], datetime] = utc_now, hosts: Hosts | None = None, https_port: int = 443
 ) -> AsyncIterator[House]:
     """A gateway that runs while the context lasts.
 
-    `hosts` are fixed mail hosts by domain ("*": all others) instead of DNS, for the demo and tests.
-    Raises ConfigError when it cannot start.
+    `hosts` are fixed mail hosts by domain ("*": all others) instead of DNS, for the demo and tests; `https_port` is
+    where others serve policies and take reports. Raises ConfigError when it cannot start.
     """
     async with contextlib.AsyncExitStack() as stack:
         seal = _read_seal(config)
@@ -107,15 +111,17 @@ async def open_house(
         letterhead = _letterhead(config, await database.write(make_secret, seal, OPERATOR, "reply-key"))
         desks = Desks(database, seal, letterhead.shared)
         tenants = TenantRoutes(database, seal, clock)
-        delivery = _delivery(config, database, letterhead, desks, tenants, workers, clock, hosts)
+        resolver = make_resolver(config, hosts)
+        policies, tally = make_policies(config, database, resolver, https_port), Tally(database, clock)
+        reports = TlsReports(database, seal, letterhead, resolver.questions, resolver.addresses, https_port)
+        rerouting = Rerouting(database, seal, letterhead.shared, tenants, clock)
+        _run_beside(stack, tally.run(), policies.run(clock), reports.run(clock), rerouting.run())
+        router = Router(_route(config), resolver, tenants, policies, tally)
+        delivery = _delivery(config, database, letterhead, desks, router, workers, clock)
         door = Door(
             database, desks, letterhead, _retry(config), config.node, config.delivery.lease_seconds * 1000,
             delivery.offer, delivery.has_room, partial(workers.run, seconds=config.workers.parse_seconds),
         )  # fmt: skip
-        rerouting = asyncio.create_task(
-            Rerouting(database, seal, letterhead.shared, tenants, clock).run(), name="rerouting"
-        )
-        stack.push_async_callback(_cancel, rerouting)
         loop_task = asyncio.create_task(delivery.run(), name="delivery")
         stack.push_async_callback(_end, delivery, loop_task)
         ports = await _listen(stack, config, door, database, letterhead, workers, clock)
@@ -176,10 +182,9 @@ def _delivery(
     database: Database,
     letterhead: Letterhead,
     desks: Desks,
-    tenants: TenantRoutes,
+    router: Router,
     workers: WorkerPool,
     clock: Callable[[], datetime],
-    hosts: Hosts | None,
 ) -> Delivery:
     wanted = config.delivery
     composition = Composition(
@@ -188,7 +193,7 @@ def _delivery(
     return Delivery(
         database,
         letterhead,
-        Router(_route(config), _resolver(config, hosts), tenants),
+        router,
         partial(compose, composition),
         node=config.node,
         retry=_retry(config),
@@ -219,7 +224,14 @@ def _route(config: Config) -> Route:
     return Route(helo=helo, relay=host.strip("[]"), port=int(port), tls=tls)
 
 
-def _resolver(config: Config, hosts: Hosts | None) -> Resolver:
+def make_policies(config: Config, database: Database, resolver: Resolver, https_port: int = 443) -> TlsPolicies:
+    """The TLS policies of the recipients' domains."""
+    fetch = partial(fetch_policy, find=resolver.addresses, port=https_port)
+    return TlsPolicies(database, resolver.questions, fetch, config.delivery.port)
+
+
+def make_resolver(config: Config, hosts: Hosts | None = None) -> Resolver:
+    """Finds mail hosts as the configuration says. Raises ConfigError."""
     servers = [part.strip() for part in config.delivery.resolver.split(",") if part.strip()]
     pairs = [server.rpartition(":") if ":" in server else (server, "", "53") for server in servers]
     if len({port for _, _, port in pairs}) > 1:
@@ -230,6 +242,7 @@ def _resolver(config: Config, hosts: Hosts | None) -> Resolver:
         hosts=hosts,
         own_names=(config.hostname.lower(),),
         allow=None if config.delivery.allow_private else is_public,
+        validates=config.delivery.dane == "auto",
     )
 
 
@@ -371,6 +384,12 @@ async def _serve_web(
 async def _end_web(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
     server.should_exit = True
     await task
+
+
+def _run_beside(stack: contextlib.AsyncExitStack, *work: Coroutine[Any, Any, None]) -> None:
+    """Loops that run until the house ends, after its delivery."""
+    for one in work:
+        stack.push_async_callback(_cancel, asyncio.create_task(one))
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

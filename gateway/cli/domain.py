@@ -4,6 +4,7 @@ import click
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from gateway.cli.common import Context, json_option, pass_context, show_rows, utc_now
+from gateway.cli.domain_tls import tls
 from gateway.config import Config
 from gateway.outbound.dns_records import Record, receiving_records, sending_records
 from gateway.outbound.signing import generate_key, public_record
@@ -19,6 +20,9 @@ ALGORITHMS = {"rsa": "rsa-sha256", "ed25519": "ed25519-sha256"}
 @click.group()
 def domain() -> None:
     """Domains that mail is signed for."""
+
+
+domain.add_command(tls)
 
 
 def make_domain(tx: Transaction, seal: Seal, tenant_id: str, name: str, algorithms: tuple[str, ...]) -> None:

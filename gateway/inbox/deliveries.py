@@ -22,7 +22,7 @@ _COLUMNS = (
     "message_id number recipient state hold next_attempt_at booked_by attempts code status text host reason settled_at"
 ).split()
 _ATTEMPT_COLUMNS = (
-    "message_id number attempt ended_at milliseconds action code status text host tls stage unclear".split()
+    "message_id number attempt ended_at milliseconds action code status text host tls stage unclear policy".split()
 )
 
 
@@ -55,6 +55,7 @@ def _attempt(row: Any) -> AttemptView:
         tls=row[10],
         stage=row[11],
         unclear=bool(row[12]),
+        policy=row[13],
     )
 
 

@@ -120,7 +120,7 @@ def _of_attempt(delivery: DeliveryView, attempt: AttemptView) -> Line:
         "recipient": delivery.recipient,
         "attempt": str(attempt.number),
         "host": attempt.host or NOBODY,
-        "tls": attempt.tls or CLEAR,
+        "tls": f"{attempt.tls} ({attempt.policy})" if attempt.tls and attempt.policy else attempt.tls or CLEAR,
         "milliseconds": str(attempt.milliseconds),
         "stage": attempt.stage or "-",
         "words": attempt.words or NOTHING,

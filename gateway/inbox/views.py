@@ -53,6 +53,7 @@ class AttemptView:
     tls: str
     stage: str
     unclear: bool
+    policy: str = ""  # what TLS had to prove: mta-sts, mta-sts-testing, dane
 
     @property
     def words(self) -> str:

@@ -50,18 +50,18 @@ class Proof:
     def __call__(self, chain: Sequence[bytes]) -> tuple[str, str] | None:
         """None when the chain is proved; else a type of RFC 8460 §4.3, and words."""
         if not chain:
-            return INVALID, "DANE: the server showed no certificate"
+            return INVALID, "the server showed no certificate"
         if any(record.usage == EE and _is(record, chain[0]) for record in self.records):
             return None
         anchors = [record for record in self.records if record.usage == TA]
         if not anchors:
-            return INVALID, "DANE: the certificate is not the one that the TLSA records name"
+            return INVALID, "the certificate is not the one that the TLSA records name"
         if len(chain) > LONGEST_CHAIN:
-            return INVALID, f"DANE: the server showed more than {LONGEST_CHAIN} certificates"
+            return INVALID, f"the server showed more than {LONGEST_CHAIN} certificates"
         try:
             return self._by_authority(chain, anchors)
         except _BROKEN as error:
-            return INVALID, f"DANE: a certificate cannot be read: {type(error).__name__}"
+            return INVALID, f"a certificate cannot be read: {type(error).__name__}"
 
     def _by_authority(self, chain: Sequence[bytes], anchors: Sequence[TlsaRecord]) -> tuple[str, str] | None:
         leaf = x509.load_der_x509_certificate(chain[0])
@@ -70,12 +70,12 @@ class Proof:
         known = [*chain, *whole]
         trusted = {one for one in known if any(_is(record, one) for record in anchors)}
         if not trusted:
-            return NOT_TRUSTED, "DANE: no certificate of the chain is the authority that the TLSA records name"
+            return NOT_TRUSTED, "no certificate of the chain is the authority that the TLSA records name"
         fault = _climb(leaf, list(_readable(known[1:])), trusted, self.now, 0)
         if fault is not None:
             return fault
         if not any(_names(leaf, name) for name in self.names):
-            return MISMATCH, f"DANE: the certificate is not for {' or '.join(self.names)}"
+            return MISMATCH, f"the certificate is not for {' or '.join(self.names)}"
         return None
 
 
@@ -105,14 +105,14 @@ def _climb(
     What was climbed to is taken out of `others`: however a chain is knotted, each is looked at once.
     """
     if not one.not_valid_before_utc <= now <= one.not_valid_after_utc:
-        return EXPIRED, f"DANE: the certificate {one.subject.rfc4514_string()[:80]} is not valid now"
+        return EXPIRED, f"the certificate {one.subject.rfc4514_string()[:80]} is not valid now"
     if any(item.critical and item.oid not in _UNDERSTOOD for item in one.extensions):
-        return INVALID, "DANE: a certificate has a critical extension that is not understood"
+        return INVALID, "a certificate has a critical extension that is not understood"
     if below == 0 and not _may_serve(one):
-        return INVALID, "DANE: the certificate is not for servers"
+        return INVALID, "the certificate is not for servers"
     if one.public_bytes(Encoding.DER) in trusted:
         return None
-    fault: tuple[str, str] = (NOT_TRUSTED, "DANE: the chain does not lead to the authority that the TLSA records name")
+    fault: tuple[str, str] = (NOT_TRUSTED, "the chain does not lead to the authority that the TLSA records name")
     if below >= LONGEST_CHAIN:
         return fault
     for other in tuple(others):

@@ -356,7 +356,8 @@ class Delivery:
         started = asyncio.get_running_loop().time()
         opened = connection or await self._open(destination)
         if isinstance(opened, DeliveryStatus):
-            how = Attempt(opened, "connect", milliseconds=_since(started), route=destination.way.name)
+            how = Attempt(opened, "connect", milliseconds=_since(started), route=destination.way.name,
+                          policy=destination.way.demands.name)  # fmt: skip
             await self._router.note_unreached(destination.way, opened)
             await self._settle(made, self._heed(destination, how))
             return None
@@ -366,7 +367,7 @@ class Delivery:
             if isinstance(fresh, Connection):
                 opened, outcome = fresh, await self._send(destination, fresh, ready)
         how = Attempt(outcome.status, outcome.stage, outcome.tls, int(outcome.seconds * 1000), outcome.unclear,
-                      route=destination.way.name)  # fmt: skip
+                      route=destination.way.name, policy=opened.target.policy)  # fmt: skip
         await self._settle(made, self._heed(destination, how))
         return opened
 
@@ -380,7 +381,7 @@ class Delivery:
         targets = await self._router.targets(destination.way, self._clock())
         if isinstance(targets, DeliveryStatus):
             return targets
-        return await open_connection(targets, self._pace.timeouts)
+        return await open_connection(targets, self._pace.timeouts, self._router.tally)
 
     def _heed(self, destination: Destination, how: Attempt) -> Attempt:
         """Let the destination's pace follow what happened; the attempt, with what its words ask for this recipient."""

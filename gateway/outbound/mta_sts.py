@@ -15,6 +15,7 @@ from gateway.outbound.https import Unfetched, fetch
 ENFORCE, TESTING, NONE = "enforce", "testing", "none"
 LONGEST_AGE = 31_557_600  # seconds (§3.2): a year
 POLICY_BYTES = 64 * 1024
+PATH = "/.well-known/mta-sts.txt"
 MOST_PATTERNS = 100
 FETCH_ERROR, INVALID, NO_CERTIFICATE = "sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid"
 
@@ -35,8 +36,9 @@ class Policy:
     def allows(self, host: str) -> bool:
         """Whether a mail host fits one of the patterns; `*.` stands for exactly one label (§4.1)."""
         name = host.lower().rstrip(".")
-        beyond = name.partition(".")[2]
-        return any(pattern == name or (pattern[:2] == "*." and pattern[2:] == beyond) for pattern in self.mx)
+        label, _, beyond = name.partition(".")
+        wild = f"*.{beyond}" if label else ""
+        return any(pattern in (name, wild) for pattern in self.mx if name)
 
 
 def read_record(texts: Sequence[str]) -> str:
@@ -52,7 +54,7 @@ def read_record(texts: Sequence[str]) -> str:
 
 
 def read_policy(text: str) -> Policy:
-    """A policy file (§3.2). Raises ValueError in words; unknown fields are passed over, of repeated ones the first counts."""
+    """A policy file (§3.2). Raises ValueError; unknown fields are passed over, of repeated ones the first counts."""
     found: dict[str, str] = {}
     mx: list[str] = []
     for line in text.replace("\r\n", "\n").split("\n"):
@@ -104,19 +106,10 @@ async def fetch_policy(
     Raises Unfetched, whose `fault` is a type of RFC 8460 §4.3.2.2.
     """
     host = f"mta-sts.{domain}"
-    answer = await fetch(
-        host,
-        await find(host),
-        "/.well-known/mta-sts.txt",
-        port=port,
-        context=context,
-        limit=POLICY_BYTES,
-        seconds=seconds,
-    )
+    addresses = await find(host)
+    answer = await fetch(host, addresses, PATH, port=port, context=context, limit=POLICY_BYTES, seconds=seconds)
     if answer.code != 200:
-        raise Unfetched(
-            FETCH_ERROR, f"https://{host} answered {answer.code}; a policy comes with 200, never by redirect"
-        )
+        raise Unfetched(FETCH_ERROR, f"https://{host} answered {answer.code}; a policy comes with 200, unredirected")
     if answer.content_type != "text/plain":
         raise Unfetched(INVALID, f"https://{host} answered {answer.content_type[:60] or 'no type'}, not text/plain")
     try:

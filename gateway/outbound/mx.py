@@ -184,13 +184,13 @@ class Resolver:
         return [(preference, host) for preference, host in exchanges if preference < ours]
 
     async def _with_addresses(
-        self, name: str, exchanges: list[tuple[int, str]], by: tuple[bool, bool], at: float, ttl: float
+        self, name: str, exchanges: list[tuple[int, str]], how: tuple[bool, bool], at: float, ttl: float
     ) -> _Found:
         """Resolve the best hosts, all at once; a host that cannot be resolved now shortens the memory.
 
-        `by`: whether MX records name them, and whether DNSSEC vouches for that.
+        `how`: whether MX records name them, and whether DNSSEC vouches for that.
         """
-        explicit, secure = by
+        explicit, secure = how
         exchanges = exchanges[:HOST_LIMIT]
         results = await asyncio.gather(*(self._addresses(host) for _, host in exchanges))
         silent = [result.words for result in results if result.words]
@@ -198,14 +198,11 @@ class Resolver:
         ttl = min([ttl, LONGEST, *(result.ttl for result in results)] + [FAILURE] * bool(silent))
         hosts = [
             (
-                preference,
-                tuple(
-                    Host(host, address, 25, preference, result.alias_of, secure and result.secure)
-                    for address in result.addresses
-                ),
+                one[0],
+                tuple(Host(one[1], address, 25, one[0], by.alias_of, secure and by.secure) for address in by.addresses),
             )
-            for (preference, host), result in zip(exchanges, results, strict=True)
-            if result.addresses
+            for one, by in zip(exchanges, results, strict=True)
+            if by.addresses
         ]
         if hosts:
             key = "mx " + " ".join(sorted({host.name for _, addresses in hosts for host in addresses}))
@@ -271,10 +268,7 @@ class Resolver:
 
 @dataclass(frozen=True, slots=True)
 class _Addresses:
-    """A host's addresses; `words` when DNS was silent about some, `refused` when `allow` refused some.
-
-    `secure`: DNSSEC vouches for those there are.
-    """
+    """A host's addresses; `words` when DNS was silent about some, `refused` when `allow` did; `secure`: by DNSSEC."""
 
     addresses: tuple[str, ...]
     ttl: float

@@ -14,15 +14,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 
-from gateway.mail.address import parse_address
+from gateway.mail.address import Address, parse_address
 from gateway.mail.status import DeliveryStatus
 from gateway.outbound.mx import Host, Resolver
 from gateway.outbound.queue import Booked
 from gateway.outbound.smtp_opening import default_context
 from gateway.outbound.smtp_terms import Login, Target, Tls, passing
 from gateway.outbound.tenant_routes import Own, TenantRoutes
+from gateway.outbound.tls_policy import NOTHING, REPORTS, Demands, TlsPolicies
+from gateway.outbound.tls_tally import Tally
+from gateway.outbound.tls_targets import demanded
 from gateway.store.messages import OWN_SERVER
 from gateway.store.routes import Server
+from gateway.store.schema import OPERATOR
 
 _TLS: dict[str, Tls] = {
     "tls": "implicit",
@@ -52,6 +56,7 @@ class Way:
     route: Route
     tenant_id: str = ""  # whose own server it is; "" for a way of the house
     server: Server | None = None
+    demands: Demands = NOTHING  # of TLS with the recipient's servers
 
     @property
     def name(self) -> str:
@@ -62,9 +67,18 @@ class Way:
 class Router:
     """Finds the way of a delivery, and the servers at its end."""
 
-    def __init__(self, route: Route, resolver: Resolver, tenants: TenantRoutes | None = None) -> None:
+    def __init__(
+        self,
+        route: Route,
+        resolver: Resolver,
+        tenants: TenantRoutes | None = None,
+        policies: TlsPolicies | None = None,
+        tally: Tally | None = None,
+    ) -> None:
         self.route = route
         self.tenants = tenants
+        self.policies = policies
+        self.tally = tally
         self._resolver = resolver
 
     def known(self, made: Booked, now: datetime) -> Way | None:
@@ -115,7 +129,17 @@ class Router:
             return Way(f"relay {route.relay}:{route.port}", "", route)
         domain = parse_address(made.recipient).domain
         servers = self._resolver.known_set(domain, now)
-        return Way(servers, domain, route) if servers else None
+        if not servers:
+            return None
+        demands = self._known_demands(made, domain, now)
+        return Way(servers + demands.key, domain, route, demands=demands) if demands is not None else None
+
+    def _known_demands(self, made: Booked, domain: str, now: datetime) -> Demands | None:
+        if self.policies is None or self._resolver.is_fixed(domain):
+            return NOTHING
+        if made.tenant_id == OPERATOR:
+            return REPORTS
+        return self.policies.known(_ascii(domain), self._resolver.known_hosts(domain, now), now)
 
     async def find(self, made: Booked, now: datetime) -> Way | DeliveryStatus:
         """The way of a delivery, or why there is none."""
@@ -130,7 +154,14 @@ class Router:
         hosts = await self._resolver.find(domain, now)
         if isinstance(hosts, DeliveryStatus):
             return hosts
-        return Way(self._resolver.known_set(domain, now) or domain, domain, self.route)
+        demands = REPORTS if made.tenant_id == OPERATOR else await self._find_demands(domain, hosts, now)
+        servers = self._resolver.known_set(domain, now) or domain
+        return Way(servers + demands.key, domain, self.route, demands=demands)
+
+    async def _find_demands(self, domain: str, hosts: Sequence[Host], now: datetime) -> Demands:
+        if self.policies is None or self._resolver.is_fixed(domain):
+            return NOTHING
+        return await self.policies.find(_ascii(domain), hosts, now)
 
     async def targets(self, way: Way, now: datetime) -> Sequence[Target] | DeliveryStatus:
         """The servers to dial, best first."""
@@ -143,7 +174,7 @@ class Router:
             hosts = await self._resolver.find(way.domain, now)
         if isinstance(hosts, DeliveryStatus):
             return hosts
-        return [
+        targets = [
             Target(
                 host=host.name,
                 address=host.address,
@@ -154,6 +185,12 @@ class Router:
             )
             for host in hosts
         ]
+        if route.relay or way.demands is REPORTS:
+            return targets
+        demands = await self._find_demands(way.domain, hosts, now)
+        if demands.key != way.demands.key:  # its connections would be shared with what was promised something else
+            return passing("4.7.5", f"the TLS policy of {way.domain} has just changed", way.domain)
+        return targets if demands is NOTHING else demanded(targets, demands, now, self.tally)
 
     async def _own_targets(self, way: Way) -> Sequence[Target] | DeliveryStatus:
         """A tenant's server, with its login: a token that holds, and only the certificates that may prove it."""
@@ -182,6 +219,11 @@ class Router:
             )
             for host in public
         ]
+
+
+def _ascii(domain: str) -> str:
+    """A domain as DNS and certificates write it."""
+    return domain if domain.isascii() else Address("", domain).ascii_domain
 
 
 @lru_cache(256)

@@ -44,6 +44,17 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """For whose reports (RFC 8460) a TLS session is counted. `flaw`: what even a good one counts as, with `words`."""
+
+    domain: str  # the recipient's
+    type: str  # of its policy: sts, tlsa, no-policy-found
+    lines: str = ""  # the policy's
+    flaw: str = ""
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One server to dial. `verify`: its certificate must name `host`; with a login it always must."""
 
@@ -60,7 +71,7 @@ class Target:
     server_name: str = ""  # what TLS asks for, when it is not `host`
     proof: Proof | None = field(default=None, repr=False, compare=False)  # what the chain must stand beside `verify`
     policy: str = ""  # what demands all this: mta-sts, mta-sts-testing, dane
-    domain: str = ""  # the recipient's, for whose reports its TLS sessions are counted; "": they are not
+    counted: Counted | None = None
 
     def __post_init__(self) -> None:
         if not (self.helo.isascii() and self.helo.isprintable() and self.helo and " " not in self.helo):

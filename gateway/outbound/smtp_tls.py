@@ -1,4 +1,4 @@
-"""What a TLS session with a server shows: why a handshake failed (in types of RFC 8460 §4.3), and the chain of the server.
+"""What a TLS session with a server shows: why a handshake failed (types of RFC 8460 §4.3), and the server's chain.
 
 Used by `outbound.smtp_wire` (which shakes hands) and `outbound.smtp_opening` (which judges). Promises nothing about
 trust: the chain is what the server said, unverified; who needs it proved has `outbound.dane` judge it.

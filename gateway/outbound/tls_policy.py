@@ -84,6 +84,14 @@ class Demands:
     tlsa: Mapping[str, Tlsa] = field(default_factory=dict, hash=False)
     key: str = ""  # names what is demanded: connections are shared only where it is the same
 
+    @property
+    def name(self) -> str:
+        """The strongest policy that there is for the domain's hosts."""
+        if any(one.records or one.trouble for one in self.tlsa.values()):
+            return DANE
+        mode = self.sts.policy.mode if self.sts.policy is not None else NONE
+        return {ENFORCE: MTA_STS, TESTING: MTA_STS_TESTING}.get(mode, "")
+
     def of(self, host: str) -> Demand:
         """What TLS with this host must prove."""
         found = self.tlsa.get(host)
@@ -106,10 +114,11 @@ class Demands:
         found = self.tlsa.get(host)
         if found is not None and found.records:
             return "\n".join(str(record) for record in found.records)
-        return "\n".join(line for line in self.sts.text.split() and self.sts.text.splitlines() if line.strip())
+        return "\n".join(line.strip() for line in self.sts.text.splitlines() if line.strip())
 
 
 NOTHING = Demands()
+REPORTS = Demands(key=" | reports")  # of TLS failures: they are delivered despite any (RFC 8460 §3), and not counted
 
 
 class TlsPolicies:
@@ -145,9 +154,9 @@ class TlsPolicies:
         secure = {host.name: host for host in hosts if host.secure}
         known = self._sts.get(domain)
         fresh = known if known is not None and known.check_at > now.timestamp() else None
-        sts, *found = await asyncio.gather(
+        sts, found = await asyncio.gather(
             _given(fresh) if fresh is not None else self._once(domain, self._find_sts(domain, now)),
-            *(self._once(f"tlsa {host.name}", self._find_tlsa(host, now)) for host in secure.values()),
+            asyncio.gather(*(self._once(f"tlsa {host.name}", self._find_tlsa(host, now)) for host in secure.values())),
         )
         return _demands(domain, hosts, sts, dict(zip(secure, found, strict=True)))
 

@@ -11,6 +11,10 @@ from datetime import UTC, datetime
 
 import structlog
 
+from gateway.mail.status import DeliveryStatus
+from gateway.outbound.smtp_client import Connection
+from gateway.outbound.smtp_terms import Target
+from gateway.outbound.smtp_tls import NO_STARTTLS, TlsFailure
 from gateway.store.database import Database
 from gateway.store.tls_results import TlsResult, add_results
 
@@ -28,6 +32,21 @@ class Tally:
         self._database = database
         self._clock = clock
         self._counts: dict[tuple[str, str, str, str, str], tuple[int, str]] = {}
+
+    def note(self, target: Target, answer: Connection | DeliveryStatus) -> None:
+        """What came of dialling a server; trouble that is not of TLS is no session."""
+        counted = target.counted
+        if counted is None:
+            return
+        if isinstance(answer, TlsFailure):
+            result, words = answer.fault, answer.text
+        elif isinstance(answer, DeliveryStatus):
+            return
+        elif not answer.tls:
+            result, words = NO_STARTTLS, ""
+        else:
+            result, words = counted.flaw or SUCCESS, counted.words
+        self.count(counted.domain, counted.type, target.host, result, words, counted.lines)
 
     def count(self, domain: str, policy: str, host: str, result: str, words: str, lines: str) -> None:
         """One session with a host for a domain. `lines`: the policy's, kept beside the successes."""

@@ -30,12 +30,14 @@ class TlsResult:
 
 
 _KEY = ("day", "domain", "policy", "host", "result")
+_NO_POLICY, _NONE = "no-policy-found", "none"  # as it is called, and as it is kept: the column holds ten characters
 
 
 def add_results(tx: Transaction, results: Iterable[TlsResult]) -> None:
     """Add counts to those that are there."""
     for one in results:
         key = {name: storable(getattr(one, name))[:253] for name in _KEY}
+        key["policy"] = _NONE if one.policy == _NO_POLICY else key["policy"]
         made = tx.upsert(tls_result).values(
             tenant_id=OPERATOR, **key, sessions=one.sessions, words=storable(one.words)[:2000]
         )
@@ -58,4 +60,5 @@ def take_results(tx: Transaction, day: str, domain: str) -> list[TlsResult]:
     mine = (tls_result.c.tenant_id == OPERATOR) & (tls_result.c.day == day) & (tls_result.c.domain == domain)
     columns = (*(tls_result.c[name] for name in _KEY), tls_result.c.sessions, tls_result.c.words)
     rows = tx.all(delete(tls_result).where(mine).returning(*columns))
-    return sorted((TlsResult(*row) for row in rows), key=lambda one: (one.policy, one.host, one.result))
+    found = (TlsResult(row[0], row[1], _NO_POLICY if row[2] == _NONE else row[2], *row[3:]) for row in rows)
+    return sorted(found, key=lambda one: (one.policy, one.host, one.result))

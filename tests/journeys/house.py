@@ -289,6 +289,7 @@ async def open_journey(
     clock: Clock | None = None,
     world: World | None = None,
     hosts: Hosts | None = None,
+    https_port: int = 443,
     **changes: Any,
 ) -> AsyncIterator[Journey]:
     """A gateway and a world (or the one that is given) while the context lasts; `hosts` in place of the world's."""
@@ -296,7 +297,7 @@ async def open_journey(
     ours = world or await start_world(return_to=("127.0.0.1", 9), clock=clock, pace=pace)
     hosts = hosts or {"*": [("mx.world.example", "127.0.0.1", ours.port)]}
     try:
-        async with open_house(make_config(place, **changes), clock=clock, hosts=hosts) as house:
+        async with open_house(make_config(place, **changes), clock=clock, hosts=hosts, https_port=https_port) as house:
             ours.return_to = ("127.0.0.1", house.ports.receiver)
             yield Journey(house, ours, clock, *await _tenant_ids(house.database))
     finally:

@@ -19,6 +19,7 @@ from postroom import opendkim as _opendkim
 from postroom import postfix as _postfix
 from postroom import postgres as _postgres
 from postroom import submission as _submission
+from postroom import unbound as _unbound
 from postroom.chromium import Chromium
 from postroom.programs import require
 
@@ -72,6 +73,13 @@ def start_submission() -> Iterator[Callable[..., _submission.Submission]]:
 def start_opendkim() -> Iterator[Callable[..., _opendkim.OpenDkim]]:
     """Start an OpenDKIM for this test: see postroom.opendkim.start_opendkim."""
     with _starting(_opendkim.start_opendkim) as start:
+        yield start
+
+
+@pytest.fixture
+def start_dns() -> Iterator[Callable[..., _unbound.Dns]]:
+    """Start a Knot with signed zones and a validating Unbound for this test: see postroom.unbound.start_dns."""
+    with _starting(_unbound.start_dns) as start:
         yield start
 
 

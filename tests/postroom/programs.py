@@ -23,6 +23,9 @@ PACKAGES = {
     "pdftoppm": "poppler-utils",
     "pdftotext": "poppler-utils",
     "openssl": "openssl",
+    "knotd": "knot",
+    "kdig": "knot-dnsutils",
+    "unbound": "unbound",
 }
 _MORE_PLACES = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 
