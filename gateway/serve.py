@@ -32,8 +32,12 @@ from gateway.mail.reasons import Rule
 from gateway.mail.received import ReceivedMail, read_mail
 from gateway.outbound.advice_file import AdviceFile
 from gateway.outbound.composition import Composition, compose
-from gateway.outbound.delivery import Delivery, Pace
+from gateway.outbound.delivery import Delivery
 from gateway.outbound.desk import Desks
+from gateway.outbound.destinations import Pace
+from gateway.outbound.dns_answers import Asker
+from gateway.outbound.domain_check import House as OwnNames
+from gateway.outbound.domain_watch import DomainWatch
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.mta_sts import fetch_policy
 from gateway.outbound.mx import Resolver, is_public
@@ -109,13 +113,15 @@ async def open_house(
         workers = WorkerPool(config.workers.count, config.workers.memory, preload=_PRELOAD)
         stack.callback(workers.close)
         letterhead = _letterhead(config, await database.write(make_secret, seal, OPERATOR, "reply-key"))
-        desks = Desks(database, seal, letterhead.shared)
+        desks = Desks(database, seal, letterhead.shared, relayed=bool(config.delivery.relay))
         tenants = TenantRoutes(database, seal, clock)
         resolver = make_resolver(config, hosts)
         policies, tally = make_policies(config, database, resolver, https_port), Tally(database, clock)
         reports = TlsReports(database, seal, letterhead, resolver.questions, resolver.addresses, https_port)
         rerouting = Rerouting(database, seal, letterhead.shared, tenants, clock)
         _run_beside(stack, tally.run(), policies.run(clock), reports.run(clock), rerouting.run())
+        if hosts is None or config.delivery.resolver:  # with fixed hosts and no resolver, nobody asks DNS
+            _run_beside(stack, DomainWatch(database, house_names(config), make_asker(config, resolver), clock).run())
         router = Router(_route(config), resolver, tenants, policies, tally)
         delivery = _delivery(config, database, letterhead, desks, router, workers, clock)
         door = Door(
@@ -228,6 +234,24 @@ def make_policies(config: Config, database: Database, resolver: Resolver, https_
     """The TLS policies of the recipients' domains."""
     fetch = partial(fetch_policy, find=resolver.addresses, port=https_port)
     return TlsPolicies(database, resolver.questions, fetch, config.delivery.port)
+
+
+def house_names(config: Config) -> OwnNames:
+    """The gateway's own names, as the domain checks want them."""
+    return OwnNames(
+        hostname=config.hostname.lower(),
+        helo=(config.delivery.helo or config.hostname).lower(),
+        shared=parse_address(config.shared_address).domain,
+        return_domain=config.return_domain.lower(),
+        inbox_domain=config.inbox_domain.lower(),
+        relay=_route(config).relay,
+        fronted=bool(config.receiver.lmtp_port),
+    )
+
+
+def make_asker(config: Config, resolver: Resolver) -> Asker:
+    """Asks DNS for the domain checks; only a resolver of one's own knows names that public DNS never has."""
+    return Asker(resolver.questions, resolver.addresses, inner=bool(config.delivery.resolver))
 
 
 def make_resolver(config: Config, hosts: Hosts | None = None) -> Resolver:

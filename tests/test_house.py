@@ -215,7 +215,7 @@ PORTERS: dict[str, tuple[str, ...]] = {
     "authlib": ("outbound.oauth",),
     "babel": ("outbound.documents", "outbound.texts", "outbound.sheet", "web.translation", "demo.mails"),
     "click": ("cli",),
-    "cryptography": ("store.sealed", "outbound.signing", "outbound.dane", "cli.setup", "cli.domain", "cli.doctor"),
+    "cryptography": ("store.sealed", "outbound.signing", "outbound.dane", "cli.setup", "cli.doctor"),
     "dns": ("outbound.mx", "outbound.dns_questions"),
     "email": ("cli.send", "demo"),  # the standard library's: too slow and too trusting for the doors
     "fastapi": ("web",),

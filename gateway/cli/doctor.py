@@ -12,11 +12,14 @@ from cryptography import x509
 from gateway.cli.common import Context, json_option, pass_context, plain, show_json, utc_now
 from gateway.config import Config, ConfigError
 from gateway.mail.address import parse_address
+from gateway.outbound.desk import parents
+from gateway.outbound.domain_watch import say
+from gateway.outbound.findings import read_check
 from gateway.outbound.queue_list import Filter, list_queue
-from gateway.store.domains import list_keys
-from gateway.store.routes import list_servers
+from gateway.store.domains import all_domains, list_keys
+from gateway.store.routes import get_server, list_servers
 from gateway.store.schema import OPERATOR
-from gateway.store.tenants import list_credentials, list_tenants
+from gateway.store.tenants import list_credentials, list_identities, list_tenants
 from gateway.store.users import list_users
 
 LATE = timedelta(hours=1)
@@ -64,7 +67,7 @@ def _examine(context: Context) -> Iterator[Finding]:
         yield Finding("database", "wrong", words)
         return
     yield Finding("database", "ok", f"{database.dialect}, schema up to date")
-    for look in (_look_at_keys, _look_at_tenants, _look_at_queue, _look_at_servers):
+    for look in (_look_at_keys, _look_at_domains, _look_at_tenants, _look_at_queue, _look_at_servers):
         yield from look(context, config)
     yield from _look_at_ports(config)
 
@@ -117,6 +120,30 @@ def _look_at_keys(context: Context, config: Config) -> Iterator[Finding]:
         yield Finding("DKIM", "wrong", f"{shared} has no signing key", f"run `gateway domain add {shared}`")
     else:
         yield Finding("DKIM", "ok", f"{shared} signs with {', '.join(f'{k.selector} ({k.algorithm})' for k in keys)}")
+
+
+def _look_at_domains(context: Context, config: Config) -> Iterator[Finding]:
+    """What the last look at DNS found of each domain, and authors that have no key at all."""
+    known = context.read(all_domains)
+    for one in known:
+        what, made = f"domain {one.name}", read_check(one.name, one.kept)
+        todo = f"gateway domain check {one.name}"
+        if one.checked_at is None:
+            yield Finding(what, "warning", "its DNS was never looked at", todo)
+        elif made.state == "ok":
+            yield Finding(what, "ok", f"its DNS was right at {one.checked_at:%Y-%m-%d %H:%M} UTC")
+        else:
+            yield Finding(what, "wrong" if made.state == "error" else "warning", say(made), todo)
+    names = {one.name for one in known}
+    for tenant in context.read(list_tenants):
+        if tenant.sending != "own" or context.read(get_server, tenant.id) is not None:
+            continue
+        for author in context.read(list_identities, tenant.id):
+            name = parse_address(author).domain
+            if not names & {name, *parents(name)}:
+                stays = "" if config.delivery.relay else ": its mail leaves from the shared address"
+                words = f"the author {author} has no signing key here{stays}"
+                yield Finding(f"tenant {tenant.slug}", "warning", words, f"gateway domain add -t {tenant.slug} {name}")
 
 
 def _look_at_tenants(context: Context, config: Config) -> Iterator[Finding]:

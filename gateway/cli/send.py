@@ -95,6 +95,6 @@ def _door(context: Context) -> Door:
     config, seal = context.config, context.seal
     letterhead = letterhead_of(context)
     retry = Retry(expire=config.delivery.expire_seconds)
-    desks = Desks(context.database, seal, letterhead.shared)
+    desks = Desks(context.database, seal, letterhead.shared, relayed=bool(config.delivery.relay))
     # no node: a serving gateway claims it, this process only commits
     return Door(context.database, desks, letterhead, retry, "", config.delivery.lease_seconds * 1000)

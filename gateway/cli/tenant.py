@@ -4,6 +4,8 @@ import click
 
 from gateway.cli.common import Context, json_option, pass_context, plain, show_json, show_rows, told, utc_now
 from gateway.cli.tenant_smtp import smtp
+from gateway.mail.address import parse_address
+from gateway.outbound.desk import Desks
 from gateway.outbound.queue_list import count_states
 from gateway.store.routes import get_server
 from gateway.store.settings import LANGUAGES, SENDING
@@ -94,12 +96,24 @@ def show(context: Context, slug: str, as_json: bool) -> None:
         "identities": context.read(list_identities, found.id),
         "deliveries": context.read(count_states, found.id),
         "smtp": _of_server(context, found),
+        "author": _author_of(context, found),
     }
     if as_json:
         show_json(facts)
         return
     for key, value in facts.items():
         click.echo(f"{key.replace('_', ' ') + ':':16} {value if value not in ('', [], {}) else '–'}")
+
+
+def _author_of(context: Context, found: Tenant) -> str:
+    """Whom its mail comes from now, and why not from its own address when it wants that."""
+    shared = parse_address(context.config.shared_address)
+    desks = Desks(context.database, context.seal, shared, relayed=bool(context.config.delivery.relay))
+    desk = context.read(desks.read, found.id)
+    if desk is None or not desk.unaligned or desk.own_server:
+        return str(desk.author if desk else shared)
+    names = ", ".join(sorted(desk.unaligned))
+    return f"{desk.author} (nobody could check the signature of {names}: see gateway domain check)"
 
 
 def _of_server(context: Context, found: Tenant) -> str:
@@ -139,7 +153,8 @@ def set_(
     if not values:
         raise click.UsageError("say what to change; see --help")
     context.write(set_tenant, context.tenant(slug).id, **values)
-    told(as_json, f"changed {slug}", tenant=slug, changed=sorted(values))
+    author = _author_of(context, context.tenant(slug)) if "sending" in values else ""
+    told(as_json, f"changed {slug}{author and f'; its author is {author}'}", tenant=slug, changed=sorted(values))
 
 
 @tenant.command("identity")

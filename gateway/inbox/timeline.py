@@ -67,6 +67,12 @@ _SENTENCES: dict[str, str] = {
     "message.rerouted": msgid("left from the shared address instead: %(host)s did not let us send (%(words)s)"),
     "smtp_account.failed": msgid("your own mail server %(host)s does not let us send; mail waits (%(words)s)"),
     "smtp_account.recovered": msgid("your own mail server %(host)s works again"),
+    "domain.check_changed": msgid("the DNS of %(domain)s was checked: %(words)s"),
+    "domain.key_changed": msgid("the signing key %(selector)s of %(domain)s is %(state)s now"),
+    "domain.unaligned": msgid(
+        "mail leaves from the shared address, because receivers cannot check the signature of %(domain)s (%(words)s)"
+    ),
+    "domain.aligned": msgid("receivers can check the signature of %(domain)s; mail leaves from your own address"),
     "thread.opened": msgid("the thread was opened: %(chip)s"),
     "thread.closed": msgid("the thread was closed by %(by)s"),
 }

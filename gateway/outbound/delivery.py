@@ -10,7 +10,7 @@ Nothing that happens in one delivery ends the loop: what we did wrong is logged,
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,15 +20,15 @@ from gateway.mail.advice import LATER, STOP, Advice, advise
 from gateway.mail.reasons import Rule
 from gateway.mail.status import Action, DeliveryStatus
 from gateway.outbound import queue
-from gateway.outbound.destinations import Bounds, Destination, Flows
+from gateway.outbound.destinations import Destination, Flows, Pace
 from gateway.outbound.dialling import open_connection
 from gateway.outbound.giving_back import GivingBack
 from gateway.outbound.letterhead import Letterhead
-from gateway.outbound.own_sending import send_by_own
+from gateway.outbound.own_sending import send
 from gateway.outbound.queue import Attempt, Booked, Postponed
 from gateway.outbound.retry import Retry
 from gateway.outbound.routing import Router, Way
-from gateway.outbound.smtp_client import Connection, Outcome, Timeouts, Transaction
+from gateway.outbound.smtp_client import Connection, Outcome, Transaction
 from gateway.store.database import Database, StoreUnavailable, to_ms
 from gateway.store.messages import EIGHT_BIT, SMTPUTF8
 
@@ -45,24 +45,6 @@ CRASHES = 3  # failures on our side after which a delivery waits for a person
 CRASHED = f"the gateway failed {CRASHES} times while sending it; its log says why"
 
 Compose = Callable[[Booked], Awaitable[Booked | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How much at once. `lease_ms` is how long a booked attempt is ours."""
-
-    connections: int = 200
-    per_destination: int = 20
-    lease_ms: int = 900_000
-    timeouts: Timeouts = field(default_factory=Timeouts)
-
-    def bounds(self, way: Way) -> Bounds:
-        """Of one destination: a relay has what was asked for, anybody else at most a tenth of all connections."""
-        if way.server is not None:  # a company's account: few at once
-            return Bounds(first=2, most=min(way.server.connections, self.per_destination))
-        if not way.domain:
-            return Bounds(most=self.per_destination)
-        return Bounds(most=max(min(self.per_destination, self.connections // 10), 1))
 
 
 class Delivery:
@@ -361,21 +343,16 @@ class Delivery:
             await self._router.note_unreached(destination.way, opened)
             await self._settle(made, self._heed(destination, how))
             return None
-        outcome = await self._send(destination, opened, ready)
+        outcome = await send(self._router.tenants, destination.way, opened, self._transaction(ready))
         if used and _was_stale(outcome):
             fresh = await self._open(destination)
             if isinstance(fresh, Connection):
-                opened, outcome = fresh, await self._send(destination, fresh, ready)
+                opened = fresh
+                outcome = await send(self._router.tenants, destination.way, fresh, self._transaction(ready))
         how = Attempt(outcome.status, outcome.stage, outcome.tls, int(outcome.seconds * 1000), outcome.unclear,
                       route=destination.way.name, policy=opened.target.policy)  # fmt: skip
         await self._settle(made, self._heed(destination, how))
         return opened
-
-    async def _send(self, destination: Destination, opened: Connection, ready: Booked) -> Outcome:
-        way, made = destination.way, self._transaction(ready)
-        if way.tenant_id and self._router.tenants is not None:
-            return await send_by_own(self._router.tenants, way, opened, made)
-        return (await opened.send(made))[0]
 
     async def _open(self, destination: Destination) -> Connection | DeliveryStatus:
         targets = await self._router.targets(destination.way, self._clock())

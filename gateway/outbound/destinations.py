@@ -8,12 +8,13 @@ comes through (the way of Postfix's scheduler, RFC 5321 §4.5.4.1). State in mem
 
 import asyncio
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.mail.advice import OURS, PAUSE, SLOW, Advice
 from gateway.mail.status import DeliveryStatus
 from gateway.outbound.queue import Booked
 from gateway.outbound.routing import Way
+from gateway.outbound.smtp_terms import Timeouts
 
 FIRST_REST = 30.0  # seconds after nobody was reached; doubles each time
 LONGEST_REST = 900.0
@@ -27,6 +28,24 @@ class Bounds:
 
     first: int = 5
     most: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much at once. `lease_ms` is how long a booked attempt is ours."""
+
+    connections: int = 200
+    per_destination: int = 20
+    lease_ms: int = 900_000
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    def bounds(self, way: Way) -> Bounds:
+        """Of one destination: a relay has what was asked for, anybody else at most a tenth of all connections."""
+        if way.server is not None:  # a company's account: few at once
+            return Bounds(first=2, most=min(way.server.connections, self.per_destination))
+        if not way.domain:
+            return Bounds(most=self.per_destination)
+        return Bounds(most=max(min(self.per_destination, self.connections // 10), 1))
 
 
 class Flow:

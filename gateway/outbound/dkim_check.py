@@ -1,4 +1,4 @@
-"""Whether a DKIM key stands in DNS as it must (RFC 6376 §3.6), and if not, what somebody did wrong when it was typed in.
+"""Whether a DKIM key stands in DNS as it must (RFC 6376 §3.6), and if not, what went wrong when it was typed in.
 
 Called by `outbound.domain_check`; pure. A key of 2048 bits is longer than the 255 bytes of one string, so most faults
 are of that kind: cut, split into two records, or with the quotes in it. Others: the name with the domain twice, the
@@ -16,11 +16,15 @@ STRING = 255  # bytes of one string of a TXT record
 
 
 def check_key(seen: Seen, key: StoredKey, others: dict[str, str]) -> tuple[bool | None, list[Finding]]:
-    """(whether the record is right, or None when DNS is silent, findings). `others`: p= of our other keys → selector."""
+    """(whether the record is right, None when DNS is silent; findings). `others`: p= of our other keys → selector."""
     name = f"{key.selector}._domainkey.{key.domain}"
     answer = seen.ask(name, "TXT")
     if not answer.known:
         return None, [unknown(name, answer.words)]
+    if _is_split(key, answer.records):
+        words = f"the key at {name} was cut into several records"
+        todo = f"make it one record of several strings; {publish(key, name)}"
+        return False, [Finding(ERROR, "dkim-split", name, words, todo)]
     texts = [text for text in answer.records if _is_key(text)]
     if not texts:
         return _absent(seen, key, name, answer.records)
@@ -54,12 +58,14 @@ def _absent(seen: Seen, key: StoredKey, name: str, records: tuple[str, ...]) -> 
     return False, [Finding(ERROR, "dkim-missing", name, words, publish(key, name))]
 
 
-def _several(key: StoredKey, name: str, texts: list[str]) -> Finding:
-    """Several records: the pieces of one, or two keys at one selector."""
+def _is_split(key: StoredKey, records: tuple[str, ...]) -> bool:
+    """Whether the record was entered as several, a piece each."""
     expected = _bare(key.public_record)
-    if all(_bare(text) in expected for text in texts) and _bare(key.public_record) not in map(_bare, texts):
-        words = f"the key at {name} was cut into {len(texts)} records"
-        return Finding(ERROR, "dkim-split", name, words, f"make it one record of several strings; {publish(key, name)}")
+    pieces = [piece for piece in map(_bare, records) if len(piece) > 1 and piece in expected]
+    return len(pieces) > 1 and sum(map(len, pieces)) == len(expected)
+
+
+def _several(key: StoredKey, name: str, texts: list[str]) -> Finding:
     words = f"there are {len(texts)} DKIM records at {name}: a receiver takes any of them"
     return Finding(ERROR, "dkim-several", name, words, f"leave only this one: {zone_text(key.public_record)}")
 

@@ -7,14 +7,11 @@ followed without a line of networking in the judge. Bounded in rounds and questi
 """
 
 import asyncio
-import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import dns.reversename
-
-from gateway.outbound.dns_questions import NoSuchName, Questions, Silent
+from gateway.outbound.dns_questions import NoSuchName, Questions, Silent, reverse_name
 from gateway.outbound.https import Unfetched
 from gateway.outbound.mta_sts import fetch_policy
 
@@ -122,9 +119,6 @@ class Asker:
             return Answer(words=str(error)[:200])
 
     async def _records(self, name: str, kind: str) -> Answer:
-        question = name
-        if kind == "PTR":
-            question = dns.reversename.from_address(str(ipaddress.ip_address(name))).to_text()
-        answer = await self._questions.ask(question, kind)
+        answer = await self._questions.ask(reverse_name(name) if kind == "PTR" else name, kind)
         found = answer.rrset or ()
         return Answer(tuple(record.to_text().lower().rstrip(".") for record in found)[:MOST_RECORDS])

@@ -15,6 +15,7 @@ import dns.exception
 import dns.flags
 import dns.name
 import dns.resolver
+import dns.reversename
 from dns.rdtypes.ANY.TLSA import TLSA
 from dns.rdtypes.ANY.TXT import TXT
 
@@ -38,6 +39,11 @@ class TlsaRecord:
 
     def __str__(self) -> str:
         return f"{self.usage} {self.selector} {self.matching} {self.data.hex()}"
+
+
+def reverse_name(address: str) -> str:
+    """Where the PTR records of an address stand (RFC 1035 §3.5, RFC 3596 §2.5)."""
+    return dns.reversename.from_address(str(ipaddress.ip_address(address))).to_text()
 
 
 def is_loopback(server: str) -> bool:

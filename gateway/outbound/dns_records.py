@@ -1,14 +1,19 @@
 """What to publish in DNS for a domain that mail is sent from, and for the gateway's own domains.
 
 Values only, for the CLI's table, zone and JSON and (later) the settings page; each record says why it is needed.
-SPF RFC 7208, DKIM RFC 6376, DMARC RFC 7489, MX RFC 5321. Looking at what *is* published is a later part.
+SPF RFC 7208, DKIM RFC 6376, DMARC RFC 7489, MX RFC 5321, MTA-STS RFC 8461, TLS-RPT RFC 8460. Whether it *is* published
+is looked at by `outbound.domain_watch`.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.outbound.domain_check import House
 from gateway.outbound.signing import zone_text
-from gateway.store.domains import StoredKey
+from gateway.store.domains import PENDING, REPLACED, RETIRED, StoredKey
+
+STS_AGE = 7 * 86400  # seconds: long enough to protect, short enough to change one's mind
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,33 +32,57 @@ class Record:
         return f"{self.name}. IN {self.type} {value}"
 
 
-def sending_records(domain: str, keys: Sequence[StoredKey], hostname: str) -> list[Record]:
+def sending_records(domain: str, keys: Sequence[StoredKey], house: House) -> list[Record]:
     """For a domain that is the author of mail."""
-    records = [
+    about = {PENDING: ", which signs once this is seen in DNS", REPLACED: ", of mail that is still queued"}
+    dkim = [
         Record(
             f"{key.selector}._domainkey.{domain}",
             "TXT",
             key.public_record,
-            f"DKIM: checks our {key.algorithm} signature",
+            f"DKIM: checks our {key.algorithm} signature{about.get(key.state, '')}",
         )
         for key in keys
-        if key.state != "retired"
+        if key.state != RETIRED
     ]
     return [
-        *records,
+        *dkim,
+        Record(domain, "TXT", spf_value(house), "SPF: this gateway may send for the domain; merge with yours"),
         Record(
-            domain, "TXT", f"v=spf1 a:{hostname} -all", "SPF: this gateway may send for the domain; merge with yours"
+            f"_dmarc.{domain}", "TXT", f"v=DMARC1; p=none; rua=mailto:postmaster@{domain}",
+            "DMARC: begin with none, then quarantine, then reject; reports go to rua",
         ),
-        Record(f"_dmarc.{domain}", "TXT", "v=DMARC1; p=none", "DMARC: begin with none, then quarantine, then reject"),
-    ]
+    ]  # fmt: skip
 
 
-def receiving_records(domain: str, hostname: str, *, returns: bool) -> list[Record]:
-    """For the domain of return paths (`returns`) or of the inbox addresses."""
-    what = "bounces come back here" if returns else "customers' answers come here"
-    records = [Record(domain, "MX", f"10 {hostname}.", f"MX: {what}")]
-    if returns:
-        records.append(
-            Record(domain, "TXT", f"v=spf1 a:{hostname} -all", "SPF of the envelope: checked on every mail that leaves")
-        )
-    return records
+def spf_value(house: House) -> str:
+    """The SPF record of a domain whose mail leaves through this gateway alone."""
+    return f"v=spf1 a:{house.sends_from} -all"
+
+
+def house_records(house: House) -> list[Record]:
+    """For the gateway's own domains: of return paths, of the inbox addresses, and its host name."""
+    inbox, returns = house.inbox_domain, house.return_domain
+    return [
+        Record(returns, "MX", f"10 {house.hostname}.", "MX: bounces come back here"),
+        Record(returns, "TXT", spf_value(house), "SPF of the envelope: checked on every mail that leaves"),
+        Record(inbox, "MX", f"10 {house.hostname}.", "MX: customers' answers come here"),
+        Record(
+            f"_mta-sts.{inbox}", "TXT", f"v=STSv1; id={sts_id(house)}",
+            "MTA-STS: asks senders for TLS; only with a public certificate, and with the policy served over https",
+        ),
+        Record(
+            f"_smtp._tls.{inbox}", "TXT", f"v=TLSRPTv1; rua=mailto:postmaster@{house.shared}",
+            "TLS-RPT: others report how TLS with us went",
+        ),
+    ]  # fmt: skip
+
+
+def sts_policy(house: House) -> str:
+    """The policy to serve at https://mta-sts.INBOX-DOMAIN/.well-known/mta-sts.txt, as text/plain."""
+    return f"version: STSv1\r\nmode: testing\r\nmx: {house.hostname}\r\nmax_age: {STS_AGE}\r\n"
+
+
+def sts_id(house: House) -> str:
+    """The id of that policy: another one when the policy is another one."""
+    return hashlib.sha256(sts_policy(house).encode()).hexdigest()[:20]

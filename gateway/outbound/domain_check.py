@@ -14,7 +14,7 @@ from gateway.outbound.dkim_check import check_key
 from gateway.outbound.dns_answers import Seen
 from gateway.outbound.findings import ERROR, HINT, WARNING, Check, Finding, cut, sort, unknown
 from gateway.outbound.signing import RSA
-from gateway.store.domains import ACTIVE, PENDING, StoredKey
+from gateway.store.domains import ACTIVE, PENDING, RETIRED, StoredKey
 
 _URI = re.compile(r"mailto:[^@\s,!]+@[^@\s,!]+(?:![0-9]+[kmgt]?)?\Z", re.I)
 
@@ -37,7 +37,9 @@ class House:
         return self.relay or self.hostname
 
 
-def check_author_domain(seen: Seen, house: House, domain: str, keys: Sequence[StoredKey], authors: Sequence[str]) -> Check:
+def check_author_domain(
+    seen: Seen, house: House, domain: str, keys: Sequence[StoredKey], authors: Sequence[str]
+) -> Check:
     """What is to be said of a domain that is the author of mail. `authors`: addresses in it, or below it."""
     aligned, present, findings = _check_keys(seen, domain, keys)
     findings += check_spf(seen, house, domain, WARNING)
@@ -49,23 +51,23 @@ def check_author_domain(seen: Seen, house: House, domain: str, keys: Sequence[St
 # -- DKIM
 
 
-def _check_keys(seen: Seen, domain: str, keys: Sequence[StoredKey]) -> tuple[bool | None, tuple[str, ...], list[Finding]]:
+def _check_keys(
+    seen: Seen, domain: str, keys: Sequence[StoredKey]
+) -> tuple[bool | None, tuple[str, ...], list[Finding]]:
     """(aligned, selectors that are right, findings). One right RSA key is enough: hardly anybody checks Ed25519."""
     others = {key.public_record.partition("p=")[2]: key.selector for key in keys}
     right: dict[StoredKey, bool | None] = {}
     told: dict[StoredKey, list[Finding]] = {}
     for key in keys:
-        if key.state in (ACTIVE, PENDING):
+        if key.state != RETIRED:
             right[key], told[key] = check_key(seen, key, others)
     deciding = [key for key in right if key.state == ACTIVE and key.algorithm == RSA]
     deciding = deciding or [key for key in right if key.state == ACTIVE]
     aligned = _any(right[key] for key in deciding)
     findings: list[Finding] = []
     for key, said in told.items():
-        for one in said:
-            findings.append(_softened(one, WARNING) if key not in deciding or aligned else one)
-            if key.state == PENDING:
-                findings[-1] = _softened(findings[-1], HINT)
+        grave = HINT if key.state == PENDING else WARNING if key not in deciding or aligned else ERROR
+        findings += [_softened(one, grave) for one in said]
     if not deciding:
         todo = f"make some: gateway domain rotate {domain}"
         findings.append(Finding(ERROR, "dkim-no-key", domain, f"{domain} has no key to sign with", todo))
@@ -132,7 +134,9 @@ def _of_faults(verdict: spf.Verdict, domain: str, worst: str) -> Iterator[Findin
             words = f"the SPF record of {domain} asks for more than {spf.VOID} names that DNS does not have, as {name}"
             yield Finding(worst, "spf-void", name, words, "take out terms that name nothing")
         elif kind == "no-record":
-            words = f"the SPF record of {domain} has {detail}, but {name} has no SPF record: receivers take it for broken"
+            words = (
+                f"the SPF record of {domain} has {detail}, but {name} has no SPF record: receivers take it for broken"
+            )
             yield Finding(worst, "spf-include", name, words, f"take {detail} out")
         elif kind == "several":
             words = f"{name}, which the SPF record of {domain} includes, has several SPF records"
@@ -157,8 +161,8 @@ def check_dmarc(seen: Seen, house: House, domain: str, authors: Sequence[str]) -
         words = f"{domain} has no DMARC record; large receivers ask for one"
         return [Finding(grave, "dmarc-missing", own, words, todo)]
     if len(texts) > 1:
-        return [Finding(grave, "dmarc-several", where, f"{where} has {len(texts)} DMARC records; receivers then use none",
-                        "leave one")]  # fmt: skip
+        words = f"{where} has {len(texts)} DMARC records; receivers then use none"
+        return [Finding(grave, "dmarc-several", where, words, "leave one")]
     tags, wrong = read_dmarc(texts[0])
     if wrong:
         return [Finding(grave, "dmarc-syntax", where, f"the DMARC record at {where} {wrong}", todo)]
@@ -190,7 +194,12 @@ def read_dmarc(text: str) -> tuple[dict[str, str], str]:
             tags.setdefault(name.strip().lower(), value.strip())
     if not text.startswith("v=DMARC1") or tags.get("v") != "DMARC1":
         return tags, "must begin with v=DMARC1;"
-    for name, allowed in (("p", "none quarantine reject"), ("sp", "none quarantine reject"), ("adkim", "r s"), ("aspf", "r s")):
+    for name, allowed in (
+        ("p", "none quarantine reject"),
+        ("sp", "none quarantine reject"),
+        ("adkim", "r s"),
+        ("aspf", "r s"),
+    ):
         if name in tags and tags[name].lower() not in allowed.split():
             return tags, f"has {name}={cut(tags[name])}; {' or '.join(allowed.split())} is allowed"
     if "p" not in tags:
@@ -205,7 +214,9 @@ def policy_of(domain: str, where: str, tags: dict[str, str]) -> str:
     return (tags["p"] if where == f"_dmarc.{domain}" else tags.get("sp", tags["p"])).lower()
 
 
-def _judge_dmarc(house: House, domain: str, authors: Sequence[str], where: str, tags: dict[str, str]) -> Iterator[Finding]:
+def _judge_dmarc(
+    house: House, domain: str, authors: Sequence[str], where: str, tags: dict[str, str]
+) -> Iterator[Finding]:
     policy = policy_of(domain, where, tags)
     if policy == "none":
         yield Finding(HINT, "dmarc-none", where, f"{domain} asks receivers to do nothing with forged mail (p=none)",
@@ -214,7 +225,9 @@ def _judge_dmarc(house: House, domain: str, authors: Sequence[str], where: str, 
         yield Finding(HINT, "dmarc-no-reports", where, f"the DMARC record at {where} asks for no reports",
                       f"add rua=mailto:postmaster@{domain}")  # fmt: skip
     elif not all(_URI.match(uri.strip()) for uri in tags["rua"].split(",")):
-        yield Finding(WARNING, "dmarc-rua", where, f"rua={cut(tags['rua'])} is not a list of mailto: addresses", "mend it")
+        yield Finding(
+            WARNING, "dmarc-rua", where, f"rua={cut(tags['rua'])} is not a list of mailto: addresses", "mend it"
+        )
     below = sorted({one.rpartition("@")[2] for one in authors} - {domain})
     if tags.get("adkim", "r").lower() == "s" and below:
         words = f"{where} says adkim=s, so mail of {below[0]}, which is signed by {domain}, fails DMARC"
@@ -234,18 +247,22 @@ def check_bimi(seen: Seen, domain: str) -> list[Finding]:
     texts = [text for text in seen.ask(name, "TXT").records if re.match(r"v\s*=\s*BIMI1\b", text, re.I)]
     if not texts:
         return []
-    tags = dict((part.partition("=")[0].strip(), part.partition("=")[2].strip()) for part in texts[0].split(";"))
+    tags = {part.partition("=")[0].strip(): part.partition("=")[2].strip() for part in texts[0].split(";")}
     found = []
     if len(texts) > 1:
-        found.append(Finding(WARNING, "bimi-several", name, f"there are {len(texts)} BIMI records at {name}", "leave one"))
+        found.append(
+            Finding(WARNING, "bimi-several", name, f"there are {len(texts)} BIMI records at {name}", "leave one")
+        )
     if tags.get("l") and not re.match(r"https://\S+\.svgz?\Z", tags["l"], re.I):
         found.append(Finding(WARNING, "bimi-logo", name, f"the logo {cut(tags['l'])} is not an https address of an SVG",
                              "publish it as SVG Tiny PS under https"))  # fmt: skip
     where, policies, silent = find_dmarc(seen, domain)
     read = read_dmarc(policies[0])[0] if len(policies) == 1 else {}
     if not silent and ("p" not in read or policy_of(domain, where, read) == "none" or read.get("pct", "100") != "100"):
-        found.append(Finding(WARNING, "bimi-dmarc", name, f"{domain} has a logo (BIMI), but nobody shows it without DMARC",
-                             "set p=quarantine or p=reject, for all of the mail"))  # fmt: skip
+        words = f"{domain} has a logo (BIMI), but nobody shows it without DMARC"
+        found.append(Finding(WARNING, "bimi-dmarc", name, words, "set p=quarantine or p=reject, for all of the mail"))
     if not tags.get("a"):
-        found.append(Finding(HINT, "bimi-certificate", name, "Gmail and Apple show a logo only with a mark certificate (a=)"))
+        found.append(
+            Finding(HINT, "bimi-certificate", name, "Gmail and Apple show a logo only with a mark certificate (a=)")
+        )
     return found

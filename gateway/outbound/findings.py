@@ -6,7 +6,7 @@ that nothing fails yet. What DNS did not answer is a finding of its own kind, *u
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 ERROR, WARNING, UNKNOWN, HINT = "error", "warning", "unknown", "hint"
@@ -35,6 +35,7 @@ class Check:
     findings: tuple[Finding, ...]
     aligned: bool | None = None
     seen: tuple[str, ...] = ()
+    told: bool = False  # whether its tenant was told that its mail stays on the shared address
 
     @property
     def state(self) -> str:
@@ -43,18 +44,25 @@ class Check:
 
     def as_json(self) -> dict[str, Any]:
         """For keeping."""
-        return {"aligned": self.aligned, "seen": list(self.seen), "findings": [asdict(one) for one in self.findings]}
+        found = [asdict(one) for one in self.findings]
+        return {"aligned": self.aligned, "seen": list(self.seen), "told": self.told, "findings": found}
 
 
 def read_check(domain: str, kept: Mapping[str, Any]) -> Check:
     """What was kept."""
     found = tuple(Finding(**one) for one in kept.get("findings", ()))
-    return Check(domain, found, kept.get("aligned"), tuple(kept.get("seen", ())))
+    return Check(domain, found, kept.get("aligned"), tuple(kept.get("seen", ())), bool(kept.get("told")))
 
 
 def sort(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Worst first, each once."""
-    return tuple(sorted(dict.fromkeys(findings), key=lambda one: ORDER.index(one.severity)))
+    """Worst first, each once; silence is said once, about the first name and the number of others."""
+    found = dict.fromkeys(findings)
+    silent = [one for one in found if one.severity == UNKNOWN]
+    if len(silent) > 1:
+        others = len(silent) - 1
+        said = replace(silent[0], words=f"{silent[0].words} (and {others} other name{'s' * (others > 1)})")
+        found = dict.fromkeys([one for one in found if one.severity != UNKNOWN] + [said])
+    return tuple(sorted(found, key=lambda one: ORDER.index(one.severity)))
 
 
 def unknown(name: str, words: str) -> Finding:

@@ -7,7 +7,7 @@ large receivers refuse mail without), and MTA-STS and TLS-RPT of the inbox domai
 
 import re
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from gateway.outbound.dns_answers import POLICY, Seen
 from gateway.outbound.domain_check import House, check_spf
@@ -34,11 +34,13 @@ def check_mx(seen: Seen, house: House, domain: str, what: str) -> Iterator[Findi
     if not answer.known:
         yield unknown(domain, answer.words)
         return
-    hosts = [record.split()[-1].rstrip(".") for record in answer.records]
+    hosts = ["".join(record.split()[1:]).rstrip(".") for record in answer.records]
     if not hosts:
         yield Finding(ERROR, "mx-missing", domain, f"{domain} has no MX record: {what} do not come back", todo)
     elif not any(hosts):
-        yield Finding(ERROR, "mx-null", domain, f'{domain} says that it takes no mail (MX 0 "."): {what} are lost', todo)
+        yield Finding(
+            ERROR, "mx-null", domain, f'{domain} says that it takes no mail (MX 0 "."): {what} are lost', todo
+        )
     elif house.hostname not in hosts:
         words = f"the MX of {domain} is {', '.join(sorted(hosts))[:100]}, not {house.hostname}: {what} go there"
         if house.fronted:
@@ -56,7 +58,9 @@ def check_hostname(seen: Seen, house: House) -> Iterator[Finding]:
     if not addresses:
         if known:
             words = f"our host name {house.hostname} has no address in DNS"
-            yield Finding(ERROR, "address-missing", house.hostname, words, "publish its A record, and AAAA if it has IPv6")
+            yield Finding(
+                ERROR, "address-missing", house.hostname, words, "publish its A record, and AAAA if it has IPv6"
+            )
         else:
             yield unknown(house.hostname, "DNS does not say its addresses")
         return
@@ -70,7 +74,7 @@ def check_hostname(seen: Seen, house: House) -> Iterator[Finding]:
 
 
 def _check_ptr(seen: Seen, house: House, address: str) -> Iterator[Finding]:
-    if ip_address(address).is_private and not ip_address(address).is_reserved and not _documentation(address):
+    if is_inner(address):
         words = f"{house.hostname} has the inner address {address} in DNS"
         yield Finding(WARNING, "address-inner", house.hostname, words, "publish the address that the Internet sees")
         return
@@ -92,12 +96,19 @@ def _check_ptr(seen: Seen, house: House, address: str) -> Iterator[Finding]:
         confirmed = not known or address in back
         words = f"the PTR of our address {address} is {name}; we greet as {house.helo}"
         words += "" if confirmed else f", and {name} does not lead back to the address"
-        yield Finding(WARNING if confirmed else ERROR, "ptr-other" if confirmed else "ptr-unconfirmed", address, words, todo)
+        yield Finding(
+            WARNING if confirmed else ERROR, "ptr-other" if confirmed else "ptr-unconfirmed", address, words, todo
+        )
 
 
-def _documentation(address: str) -> bool:
-    """Addresses of examples (RFC 5737, RFC 3849), which are private to Python."""
-    return address.startswith(("192.0.2.", "198.51.100.", "203.0.113.", "2001:db8:"))
+_INNER = [ip_network(one) for one in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")]
+_INNER += [ip_network(one) for one in ("127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10")]
+
+
+def is_inner(address: str) -> bool:
+    """Whether nobody outside could know an address (RFC 1918, 6598, 4193)."""
+    found = ip_address(address)
+    return any(found.version == one.version and found in one for one in _INNER)
 
 
 def check_mta_sts(seen: Seen, house: House, domain: str) -> Iterator[Finding]:
@@ -117,8 +128,9 @@ def check_mta_sts(seen: Seen, house: House, domain: str) -> Iterator[Finding]:
         if not policy.known:
             yield unknown(f"mta-sts.{domain}", policy.words)
         elif policy.records and policy.records[0].startswith("! "):
-            yield Finding(WARNING, "sts-policy", name, f"{domain} has no MTA-STS policy: {policy.records[0][2:]}",
-                          f"serve https://mta-sts.{domain}/.well-known/mta-sts.txt, or take the record out")  # fmt: skip
+            words = f"{domain} has no MTA-STS policy: {policy.records[0][2:]}"
+            todo = f"serve https://mta-sts.{domain}/.well-known/mta-sts.txt, or take the record out"
+            yield Finding(WARNING, "sts-policy", name, words, todo)
         elif policy.records:
             made = read_policy(policy.records[0])
             if made.mode != "none" and not made.allows(house.hostname):

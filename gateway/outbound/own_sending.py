@@ -35,6 +35,13 @@ def about(status: DeliveryStatus) -> str:
     return rule.reason if rule else ""
 
 
+async def send(routes: TenantRoutes | None, way: Way, connection: Connection, made: Transaction) -> Outcome:
+    """Send one message to one recipient, by whichever way."""
+    if routes is not None and way.server is not None:
+        return await send_by_own(routes, way, connection, made)
+    return (await connection.send(made))[0]
+
+
 async def send_by_own(routes: TenantRoutes, way: Way, connection: Connection, made: Transaction) -> Outcome:
     """Send one message to one recipient; see the file's head. The outcome never fails a mail for a fault of ours."""
     tenant_id, server = way.tenant_id, way.server

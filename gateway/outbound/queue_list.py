@@ -124,6 +124,14 @@ def list_waiting_for_own(tx: Transaction, tenant_id: str, after: str, limit: int
     return [row[0] for row in rows]
 
 
+def waits_signed_before(tx: Transaction, tenant_id: str, at_ms: int) -> bool:
+    """Whether a mail of a tenant that was signed before then is queued, or held: what is rendered later is not."""
+    same_message = (message.c.tenant_id == delivery.c.tenant_id) & (message.c.message_id == delivery.c.message_id)
+    waiting = (delivery.c.tenant_id == tenant_id) & (delivery.c.state == "queued") & (delivery.c.created_at <= at_ms)
+    rows = select(delivery.c.number).join_from(delivery, message, same_message).where(waiting)
+    return tx.first(rows.where(message.c.content_state == "ready").limit(1)) is not None
+
+
 def _where(tenant_id: str, wanted: Filter) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = [delivery.c.tenant_id == tenant_id]
     if wanted.state:

@@ -47,7 +47,8 @@ def frame_relay(
         desk.tenant, author, message_id, thread_id, now, template=template, language=control.language
     )
     framed = brand(raw, head, frame)
-    signed = desk.signer.sign(framed, now) if desk.signer else framed
+    signer = desk.signer_of(author)
+    signed = signer.sign(framed, now) if signer else framed
     made = _received(letterhead, message_id, now) + signed
     named = _message(desk, control, head, ids, author, credential, now)
     return Relayed(
@@ -86,7 +87,7 @@ def _message(
 
 
 def check_author(desk: Desk, head: Head) -> Address:
-    """Whom the mail comes from: the shared address, or the identity that the message names (S8, S12)."""
+    """Whom the mail comes from: the shared address, or the identity that the message names (S8, S12), if it aligns."""
     named = read_author(head).address
     if desk.tenant.sending != "own":
         return desk.author
@@ -95,7 +96,7 @@ def check_author(desk: Desk, head: Head) -> Address:
         raise Refused(
             550, "5.7.1", f"author <{named}> is not an identity of tenant {desk.tenant.slug} (allowed: {allowed})"
         )
-    return named
+    return desk.speaks_as(named)
 
 
 def _flags(wants: Needs, recipients: tuple[Address, ...], smtputf8: bool) -> int:

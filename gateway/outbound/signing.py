@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
+    NoEncryption,
+    PrivateFormat,
     PublicFormat,
     load_der_private_key,
     load_pem_private_key,
@@ -215,6 +217,11 @@ def generate_key(algorithm: str) -> PrivateKey:
     if algorithm == RSA:
         return generate_private_key(65537, RSA_BITS)
     raise ValueError(f"{algorithm!r} is not {RSA} or {ED25519}")
+
+
+def private_pem(key: PrivateKey) -> bytes:
+    """The private key as `load_key` reads it; to be sealed at once."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def public_record(key: PrivateKey) -> str:

@@ -21,7 +21,9 @@ PASS, FAIL, SOFTFAIL, NEUTRAL, NONE = "pass", "fail", "softfail", "neutral", "no
 PERMERROR, UNKNOWN = "permerror", "unknown"  # unknown: DNS did not answer, so nobody can say
 
 _RESULTS = {"+": PASS, "-": FAIL, "~": SOFTFAIL, "?": NEUTRAL}
-_TERM = re.compile(r"([+\-~?]?)(all|include|a|mx|ptr|ip4|ip6|exists)(?:[:]([^/\s]*))?((?:/\d{1,3}){0,2}|//\d{1,3})\Z", re.I)
+_TERM = re.compile(
+    r"([+\-~?]?)(all|include|a|mx|ptr|ip4|ip6|exists)(?:[:]([^/\s]*))?((?:/\d{1,3}){0,2}|//\d{1,3})\Z", re.I
+)
 _IP6 = re.compile(r"([+\-~?]?)(ip6|ip4):([0-9a-f:.]+)(/\d{1,3})?\Z", re.I)
 _MODIFIER = re.compile(r"([a-z][a-z0-9_.-]*)=(.*)\Z", re.I)
 _MACRO = re.compile(r"%\{([a-z])(\d*)(r?)([.\-+,/_=]*)\}", re.I)

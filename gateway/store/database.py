@@ -334,7 +334,7 @@ class Database:
         except Exception as error:  # whose it was shows in the second run
             raise _JobFailed from error
         else:
-            connection.exec_driver_sql("COMMIT")
+            transaction._cursor.execute("COMMIT")
         finally:
             transaction.close()
         return answers

@@ -25,6 +25,7 @@ TYPES = frozenset(
     reply.received autoreply.received report.received report.ignored
     thread.opened thread.closed
     smtp_account.failed smtp_account.recovered message.rerouted
+    domain.check_changed domain.key_changed domain.unaligned domain.aligned
     """.split()
 )
 

@@ -115,6 +115,7 @@ CHIPS: dict[str, tuple[str, str]] = {
     "parked": (msgid("problem"), POLICY),
     "unanswered": (msgid("no answer"), POLICY),
     "smtp_account": (msgid("own mail server"), POLICY),
+    "domain": (msgid("own domain"), POLICY),
     "no_address": (msgid("no address"), POLICY),
     "complaint": (msgid("complaint"), FAULT),
     "challenge": (msgid("sender check"), REPLY),

@@ -1,10 +1,10 @@
-"""Tenants' own servers that are real: Postfix with logins, Dovecot's submission with OAuth tokens.
+"""Tenants' own servers that are real: Postfix and Exim with logins, Dovecot's submission with OAuth tokens.
 
 The servers' own refusals teach the return path; the trial sends through a Postfix whose reports come back, or do not.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from journeys.house import INBOX, RETURNS, Clock, Journey, Place, fill_place, op
 from journeys.letters import compose, read
 from journeys.own_server import ADDRESS, PASSWORD, connect_tenant
 from journeys.token_endpoint import TokenEndpoint, token_endpoint
+from postroom.exim import Exim
 from postroom.ports import free_port
 from postroom.postfix import Postfix
 from postroom.submission import Submission
@@ -65,8 +66,8 @@ STRICT = {
 }
 
 
-async def connect(journey: Journey, place: Place, port: int, cert: Path, **changes: Any) -> Server:
-    return await connect_tenant(journey, place.folder, port, trusted=cert.read_text(), **changes)
+def connect(journey: Journey, place: Place, port: int, cert: Path, **changes: Any) -> Awaitable[Server]:
+    return connect_tenant(journey, place.folder, port, trusted=cert.read_text(), **changes)
 
 
 async def kept(journey: Journey) -> Kept:
@@ -77,9 +78,10 @@ async def kept(journey: Journey) -> Kept:
 
 async def trial(journey: Journey, wait: float) -> dict[str, Step]:
     """What `gateway tenant smtp test` does, in this process."""
-    router = journey.house.delivery._router
-    desk = await journey.house.door.desks.get(journey.tenant_id, fresh=True)
-    made = Trial(journey.house.database, desk, journey.house.door.letterhead, router, router.tenants, journey.clock, wait)
+    door, router = journey.house.door, journey.house.delivery._router
+    desk = await door.desks.get(journey.tenant_id, fresh=True)
+    assert desk is not None and router.tenants is not None
+    made = Trial(journey.house.database, desk, door.letterhead, router, router.tenants, journey.clock, wait)
     return {step.what: step async for step in try_server(made)}
 
 
@@ -145,6 +147,36 @@ def test_a_wrong_password_at_a_postfix_is_an_alarm_and_the_trial_says_so(
             assert (await kept(journey)).state == "failed"
             found = await trial(journey, 1)
             assert list(found) == ["login"] and found["login"].state == "wrong" and "535" in found["login"].words
+
+    asyncio.run(run())
+
+
+def test_an_exim_takes_us_and_sends_its_reports_to_us(place: Place, start_exim: Start) -> None:
+    receiver = free_port()
+    exim: Exim = start_exim(user=ADDRESS, password=PASSWORD, routes={RETURNS: receiver, INBOX: receiver})
+
+    async def run() -> None:
+        async with open_journey(place, receiver={"port": receiver}) as journey:
+            await connect(journey, place, exim.port, exim.cert)
+            sent = await journey.queue(compose(), "ana@client.test")
+            row = await journey.settled(sent.message_id, "relayed")
+            assert "OK id=" in row["text"]
+            found = await trial(journey, 40)
+            assert {step.state for step in found.values()} == {"ok"}, (found, exim.log())
+            assert (await kept(journey)).server.reports == "gateway"
+
+    asyncio.run(run())
+
+
+def test_an_exim_that_takes_its_own_senders_only_teaches_the_return_path(place: Place, start_exim: Start) -> None:
+    exim: Exim = start_exim(user=ADDRESS, password=PASSWORD, strict=True)
+
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            await connect(journey, place, exim.port, exim.cert)
+            sent = await journey.queue(compose(), "ana@client.test")
+            assert (await journey.settled(sent.message_id, "relayed"))["attempts"] == 1
+            assert (await kept(journey)).server.return_path == "tenant"
 
     asyncio.run(run())
 

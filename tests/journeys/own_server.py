@@ -4,7 +4,6 @@ It speaks through the product's own listener (`wire`), which is no part of what 
 and Dovecot are in tests/integration. Every mail it takes is kept with its return path.
 """
 
-import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -81,13 +80,6 @@ class OwnServer:
         if self.strict == stage and str(envelope.return_path or "") != ADDRESS:
             words = f"<{envelope.return_path}>: Sender address rejected: not owned by user {ADDRESS}"
             raise Refused(553, "5.7.1", words)
-
-    async def wait(self, count: int = 1, seconds: float = 40) -> list[Taken]:
-        """What it took, once there are so many."""
-        async with asyncio.timeout(seconds):
-            while len(self.taken) < count:
-                await asyncio.sleep(0.03)
-        return self.taken
 
 
 @contextlib.asynccontextmanager

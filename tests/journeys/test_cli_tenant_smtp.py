@@ -122,7 +122,8 @@ def consent(shell: Shell, endpoint: TokenEndpoint, *more: str) -> str:
     """Begin a consent; the address to open."""
     made = shell("tenant", "smtp", "set", "acme", "--oauth", "custom", "--host", "smtp.acme.test",
                  "--username", "facturare@acme.test", "--client-id", "app", "--scope", "mail",
-                 "--authorize-url", "https://id.acme.test/authorize", "--token-url", endpoint.url, *more, "--json")  # fmt: skip
+                 "--authorize-url", "https://id.acme.test/authorize", "--token-url", endpoint.url, *more,
+                 "--json")  # fmt: skip
     return str(made.json["open"])
 
 
@@ -144,7 +145,7 @@ def test_a_consent_of_somebody_else_or_with_a_wrong_verifier_is_refused(shell: S
     forged = re.sub(r"state=[^&]+", "state=forged", endpoint.allow(url))
     assert "not begun here" in shell("tenant", "smtp", "set", "acme", "--code", forged, status=1).err
     endpoint.codes["the-code"] = ("another challenge", "x")
-    back = re.sub(r"code=[^&]+", "code=the-code", f"http://localhost:8765/?code=x&{url[url.index('state='):]}")
+    back = re.sub(r"code=[^&]+", "code=the-code", f"http://localhost:8765/?code=x&{url[url.index('state=') :]}")
     assert "gave no token: invalid_grant" in shell("tenant", "smtp", "set", "acme", "--code", back, status=1).err
     shell("tenant", "add", "beta", "--company", "Beta")
     back = endpoint.allow(consent(shell, endpoint))

@@ -15,6 +15,7 @@ from typing import ParamSpec, TypeVar
 import pytest
 
 from postroom import dovecot as _dovecot
+from postroom import exim as _exim
 from postroom import opendkim as _opendkim
 from postroom import postfix as _postfix
 from postroom import postgres as _postgres
@@ -66,6 +67,13 @@ def start_dovecot() -> Iterator[Callable[..., _dovecot.Dovecot]]:
 def start_submission() -> Iterator[Callable[..., _submission.Submission]]:
     """Start a company's submission server for this test: see postroom.submission.start_submission."""
     with _starting(_submission.start_submission) as start:
+        yield start
+
+
+@pytest.fixture
+def start_exim() -> Iterator[Callable[..., _exim.Exim]]:
+    """Start an Exim for this test: see postroom.exim.start_exim."""
+    with _starting(_exim.start_exim) as start:
         yield start
 
 

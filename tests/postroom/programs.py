@@ -16,6 +16,7 @@ PACKAGES = {
     "postfix": "postfix",
     "dovecot": "dovecot-imapd dovecot-lmtpd",
     "opendkim": "opendkim",
+    "exim4": "libidn12; then scripts/setup.sh test",
     "rspamd": "rspamd",
     "postgres": "postgresql",
     "initdb": "postgresql",
@@ -27,6 +28,7 @@ PACKAGES = {
     "kdig": "knot-dnsutils",
     "unbound": "unbound",
 }
+_UNPACKED = Path(__file__).resolve().parents[2] / ".servers" / "usr" / "sbin"  # by scripts/setup.sh
 _MORE_PLACES = ("/usr/sbin", "/usr/local/sbin", "/sbin")
 
 
@@ -45,7 +47,7 @@ def find(program: str) -> Path | None:
         newest = max(versions, key=_major, default=None)
         if newest is not None and _major(newest) >= 15:
             return newest
-    places = os.pathsep.join([os.environ.get("PATH", os.defpath), *_MORE_PLACES])
+    places = os.pathsep.join([os.environ.get("PATH", os.defpath), *_MORE_PLACES, str(_UNPACKED)])
     path = shutil.which(program, path=places)
     return Path(path) if path else None
 
