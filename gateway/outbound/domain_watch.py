@@ -22,6 +22,7 @@ from gateway.outbound.house_check import check_house
 from gateway.outbound.key_rotation import advance
 from gateway.store.database import Database, Transaction, to_ms
 from gateway.store.domains import (
+    ACTIVE,
     PENDING,
     REPLACED,
     StoredDomain,
@@ -71,8 +72,9 @@ class DomainWatch:
         """Check the domains that are due; how many were."""
         found = await self._database.read(_due, self._clock())
         for one, keys, authors in found:
+            asked_at = self._clock()  # an answer is as old as its question
             made = await check(self._ask, self._house, one, keys, authors)
-            told = await self._database.write(keep, self._clock(), one, made)
+            told = await self._database.write(keep, asked_at, one, made)
             for sentence in told:
                 log.info("domains.changed", domain=one.name, tenant=one.tenant_id, words=sentence)
         return len(found)
@@ -91,9 +93,17 @@ def interval(one: StoredDomain, keys: Sequence[StoredKey], now: datetime) -> tim
     """How long after a look the next one is due."""
     if any(key.state == PENDING and (key.created_at is None or now - key.created_at < OLD) for key in keys):
         return SOON
-    if read_check(one.name, one.kept).aligned is False or one.kept.get("aligned") is None:
+    last = read_check(one.name, one.kept)
+    if any(key.state == ACTIVE and key.selector not in last.seen and not _is_old(key, now) for key in keys):
+        return SOON  # it signs, and was not seen: made at once after a theft, or its record went
+    if not last.aligned:
         return SOON if now - one.created_at < OLD else HOURLY
     return HOURLY if any(key.state in (PENDING, REPLACED) for key in keys) else DAILY
+
+
+def _is_old(key: StoredKey, now: datetime) -> bool:
+    since = key.changed_at or key.created_at
+    return since is not None and now - since >= OLD
 
 
 def authors_of(tx: Transaction, one: StoredDomain) -> list[str]:

@@ -358,7 +358,7 @@ def test_a_check_is_kept_and_read_back() -> None:
 
 def test_looks_are_frequent_while_something_is_wrong_and_daily_otherwise() -> None:
     def wait(aligned: bool | None, *states: str, age: timedelta = timedelta(hours=1)) -> timedelta:
-        one = StoredDomain("t", "acme.md", NOW - age, NOW, {"aligned": aligned})
+        one = StoredDomain("t", "acme.md", NOW - age, NOW, {"aligned": aligned, "seen": ["s"] if aligned else []})
         keys = [StoredKey("acme.md", "s", RSA, "", state, NOW - age) for state in states]
         return interval(one, keys, NOW)
 
@@ -366,3 +366,5 @@ def test_looks_are_frequent_while_something_is_wrong_and_daily_otherwise() -> No
     assert wait(False, "active") == wait(None, "active") == wait(True, "active", "pending") == SOON
     assert wait(False, "active", age=timedelta(days=30)) == HOURLY
     assert wait(True, "active", "replaced") == HOURLY
+    stolen = StoredDomain("t", "acme.md", NOW, NOW, {"aligned": True, "seen": ["old"]})
+    assert interval(stolen, [StoredKey("acme.md", "new", RSA, "", "active", NOW, NOW)], NOW) == SOON
