@@ -29,12 +29,14 @@ from gateway.inbound.destinations import Names
 from gateway.inbound.reception import Reception, Unreadable
 from gateway.inbound.smtp_receiver import ReceiverDoorstep
 from gateway.mail.address import parse_address
+from gateway.mail.preferences import preferences_key
 from gateway.mail.received import ReceivedMail, read_mail
 from gateway.outbound.composition import Composition, compose
 from gateway.outbound.delivery import Delivery, Pace
 from gateway.outbound.desk import Desks
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.mx import Resolver
+from gateway.outbound.reminder_runs import ReminderRuns
 from gateway.outbound.retry import Retry
 from gateway.outbound.routing import Route, Router
 from gateway.outbound.smtp_submission import SubmissionDoorstep
@@ -107,9 +109,12 @@ async def open_house(
         door = Door(
             database, desks, letterhead, _retry(config), config.node, config.delivery.lease_seconds * 1000,
             delivery.offer, delivery.has_room, partial(workers.run, seconds=config.workers.parse_seconds),
+            config.submission.max_recipients,
         )  # fmt: skip
         loop_task = asyncio.create_task(delivery.run(), name="delivery")
         stack.push_async_callback(_end, delivery, loop_task)
+        reminders = asyncio.create_task(ReminderRuns(door, clock).run(), name="reminders")
+        stack.push_async_callback(_end_task, reminders)
         ports = await _listen(stack, config, door, database, letterhead, workers, clock)
         log.info("gateway.ready", node=config.node, **{name: getattr(ports, name) for name in Ports.__slots__})
         yield House(config, ports, database, door, delivery, seal)
@@ -149,7 +154,16 @@ def _letterhead(config: Config, reply_key: bytes) -> Letterhead:
         return_domain=config.return_domain.lower(),
         inbox_domain=config.inbox_domain.lower(),
         reply_key=reply_key,
+        public_url=_url_for_customers(config),
     )
+
+
+def _url_for_customers(config: Config) -> str:
+    """Where customers reach the pages. On loopback they cannot, unless mail stays near as well (the demo, tests)."""
+    url = config.web.public_url.rstrip("/")
+    if url.startswith("https://"):
+        return url
+    return url if config.web.port and config.delivery.allow_private else ""
 
 
 def _retry(config: Config) -> Retry:
@@ -168,8 +182,9 @@ def _delivery(
 ) -> Delivery:
     wanted = config.delivery
     composition = Composition(
-        database, desks, letterhead, partial(workers.run, seconds=config.workers.render_seconds), clock
-    )
+        database, desks, letterhead, partial(workers.run, seconds=config.workers.render_seconds), clock,
+        wanted.max_message,
+    )  # fmt: skip
     return Delivery(
         database,
         letterhead,
@@ -229,9 +244,9 @@ async def _listen(
     tls = _tls_context(config)
     submission = await _listen_submission(stack, config, SubmissionDoorstep(door, clock), tls)
     read = partial(_read, workers, config.workers.parse_seconds)
-    names = Names(letterhead.return_domain, letterhead.inbox_domain, letterhead.reply_key)
+    names = Names(letterhead.return_domain, letterhead.inbox_domain, letterhead.reply_key, letterhead.hostname)
     receiver = await _listen_receiver(stack, config, ReceiverDoorstep(Reception(database, read), names, clock), tls)
-    return Ports(*submission, *receiver, await _serve_web(stack, config, database, clock))
+    return Ports(*submission, *receiver, await _serve_web(stack, config, database, letterhead, clock))
 
 
 async def _read(workers: WorkerPool, seconds: float, raw: bytes) -> ReceivedMail:
@@ -319,7 +334,11 @@ def _tls_context(config: Config) -> ssl.SSLContext | None:
 
 
 async def _serve_web(
-    stack: contextlib.AsyncExitStack, config: Config, database: Database, clock: Callable[[], datetime]
+    stack: contextlib.AsyncExitStack,
+    config: Config,
+    database: Database,
+    letterhead: Letterhead,
+    clock: Callable[[], datetime],
 ) -> int:
     if not config.web.port:
         return 0
@@ -329,7 +348,8 @@ async def _serve_web(
         sock.bind((config.web.host, max(config.web.port, 0)))
     except OSError as error:
         raise ConfigError(f"cannot listen on {config.web.host}:{config.web.port}: {error.strerror}") from None
-    app = make_app(database, clock=clock, public_url=config.web.public_url)
+    key = preferences_key(letterhead.reply_key)
+    app = make_app(database, clock=clock, public_url=config.web.public_url, preferences_key=key)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
@@ -354,10 +374,14 @@ async def _end_web(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
     await task
 
 
-async def _end(delivery: Delivery, task: asyncio.Task[None]) -> None:
-    await delivery.stop(DRAIN_SECONDS)
+async def _end_task(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def _end(delivery: Delivery, task: asyncio.Task[None]) -> None:
+    await delivery.stop(DRAIN_SECONDS)
+    await _end_task(task)
 
 
 # -- the process

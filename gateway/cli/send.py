@@ -43,7 +43,7 @@ def send(context: Context, slug: str, recipients: tuple[str, ...], as_json: bool
     for name in files:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         handed = _hand(context, tenant.id, data, recipients)
-        receipt = asyncio.run(accept(_door(context), handed, utc_now()))
+        receipt = asyncio.run(accept(open_door(context), handed, utc_now()))
         receipts.append(
             {"file": name, "message": receipt.message_id, "thread": receipt.thread_id, "text": receipt.text}
         )
@@ -79,7 +79,8 @@ def _header_recipients(raw: bytes) -> tuple[str, ...]:
     return tuple(dict.fromkeys(address for _, address in found if address))
 
 
-def _door(context: Context) -> Door:
+def open_door(context: Context) -> Door:
+    """The door of a command: it only commits, and a serving gateway sends."""
     config, seal = context.config, context.seal
     letterhead = Letterhead(
         config.hostname,

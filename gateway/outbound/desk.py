@@ -11,13 +11,15 @@ from typing import Any
 
 from gateway.mail.address import Address, parse_address
 from gateway.outbound.signing import Signer, SigningKey, load_key
+from gateway.outbound.triggers import choice_of
+from gateway.store.assets import get_logo
 from gateway.store.database import Database, Transaction
 from gateway.store.domains import open_keys
 from gateway.store.sealed import Seal
 from gateway.store.template_settings import list_settings
 from gateway.store.tenants import Tenant, get_tenant, list_identities, tenant_revision
 
-REMEMBERED = 10_000  # tenants
+REMEMBERED = 2_000  # tenants: each may have a logo of 200 KB
 
 
 class Stale(Exception):
@@ -33,11 +35,16 @@ class Desk:
     author: Address  # of what we render: the shared address, or the tenant's first identity
     signer: Signer | None
     settings: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    logo: bytes | None = field(default=None, repr=False)
 
     def check(self, tx: Transaction) -> None:
         """Raises Stale when the tenant's settings are no longer these."""
         if tenant_revision(tx, self.tenant.id) != self.tenant.revision:
             raise Stale
+
+    def uses(self, template: str) -> bool:
+        """Whether the tenant has a template turned on."""
+        return choice_of(template, self.settings).enabled
 
 
 class Desks:
@@ -74,4 +81,4 @@ class Desks:
             keys = open_keys(tx, self._seal, tenant_id, self._shared.domain)
         loaded = [SigningKey(k.domain, k.selector, k.algorithm, load_key(private)) for k, private in keys]
         settings = list_settings(tx, tenant_id)
-        return Desk(tenant, identities, author, Signer(loaded) if loaded else None, settings)
+        return Desk(tenant, identities, author, Signer(loaded) if loaded else None, settings, get_logo(tx, tenant_id))

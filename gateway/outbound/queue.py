@@ -498,6 +498,17 @@ def thread_recipients(tx: Transaction, tenant_id: str, thread_id: str) -> set[st
     return {row[0].lower() for row in tx.all(select(delivery.c.recipient).where(where).distinct())}
 
 
+def some_recipients(tx: Transaction, tenant_id: str, thread_id: str, most: int) -> set[str]:
+    """The (lower-case) addresses that `most` mails of a thread went to: bounded where a thread is not, so unordered."""
+    mails = (
+        select(message.c.message_id)
+        .where(message.c.tenant_id == tenant_id, message.c.thread_id == thread_id, message.c.direction == "out")
+        .limit(most)
+    )
+    where = (delivery.c.tenant_id == tenant_id) & delivery.c.message_id.in_(mails)
+    return {row[0].lower() for row in tx.all(select(delivery.c.recipient).where(where).distinct().limit(1000))}
+
+
 def park(tx: Transaction, now_ms: int, made: Booked, why: str) -> None:
     """Hold a delivery that failed on our side again and again, and show it: trying on would not help."""
     if hold(tx, now_ms, made.tenant_id, (made.message_id, made.number), why):

@@ -114,6 +114,8 @@ CHIPS: dict[str, tuple[str, str]] = {
     "render_failed": (msgid("problem"), POLICY),
     "parked": (msgid("problem"), POLICY),
     "no_address": (msgid("no address"), POLICY),
+    "refused": (msgid("not accepted"), FAULT),
+    "promise_broken": (msgid("promise not kept"), FAULT),
     "complaint": (msgid("complaint"), FAULT),
     "challenge": (msgid("sender check"), REPLY),
     "unclear": (msgid("unclear report"), POLICY),
