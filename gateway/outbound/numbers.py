@@ -45,7 +45,10 @@ _CURRENCY = r"(?:mdl|lei|leu|ron|eur|euro|usd|gbp|uah|rub|руб|лей|лея|�
 _AMOUNT_AFTER = re.compile(
     rf"[,.][0-9]|[\s']{{1,2}}[0-9]{{3}}(?![0-9])[\s']*(?:[,.][0-9]|{_CURRENCY})|\s*{_CURRENCY}(?![a-zа-я])", re.I
 )
-_MONTHS = "ian|feb|mar|apr|mai|iun|iul|aug|sep|oct|noi|dec|jan|may|jun|jul|nov|янв|фев|мар|апр|мая|май|июн|июл|авг|сен|окт|ноя|дек"
+_MONTHS = (
+    "ian|feb|mar|apr|mai|iun|iul|aug|sep|oct|noi|dec|jan|may|jun|jul|nov|"
+    "янв|фев|мар|апр|мая|май|июн|июл|авг|сен|окт|ноя|дек"
+)
 _COUNT_AFTER = re.compile(
     rf"""\s*[%:]|\s*(?:st|nd|rd|th|-?(?:й|я|е|го))\b|[-\s]{{1,2}}(?:{_MONTHS})[a-zа-я]{{0,9}}\b"""
     r"""|\s+(?:de\s+)?(?:days?|hours?|weeks?|months?|years?|pages?|items?|pcs|zile|zi|ore|or[ae]|luni|luna|saptaman|ani|an"""

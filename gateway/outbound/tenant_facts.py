@@ -20,9 +20,9 @@ BUTTON_MARK = "\x1d"  # stands where a text places its button; no fact can hold 
 NOUNS = ("doc", "Doc", "doc_def", "doc_acc", "doc_gen", "doc_dat", "doc_short")
 TOKENS = frozenset(
     (
-        *NOUNS, "number", "about", "plan_number", "company", "customer", "amount", "balance", "value", "settled", "due_date", "pay_by",
-        "valid_until",
-        "days_late", "in_days", "paid_date", "installments_text", "plan_total", "approve_by", "reason", "next_attempt",
+        *NOUNS, "number", "about", "plan_number", "company", "customer", "amount", "balance", "value", "settled",
+        "due_date", "pay_by", "valid_until", "days_late", "in_days", "paid_date", "installments_text", "plan_total",
+        "approve_by", "reason", "next_attempt",
         "period", "date", "plan", "start_date", "interval", "act", "pdf", "bundle", "alone",
     )
 )  # fmt: skip
