@@ -1,9 +1,10 @@
 """The only file that knows a dialect: SQLite (WAL, synchronous=FULL) or PostgreSQL, spoken to synchronously.
 
-Rooms write with `await database.write(function, ...)`: the function runs with a `Transaction` in a savepoint on the one
-writer thread; many share one commit (group commit), and only after that commit does each caller get its answer. So
-250 is never said before the message is on disk. Reads run on threads of their own and see what is committed.
-A function that raises is rolled back alone; a commit that fails fails them all, as `StoreUnavailable`.
+Rooms write with `await database.write(function, ...)`: the function runs with a `Transaction` on the one writer thread;
+many share one commit (group commit), and only after that commit does each caller get its answer. So 250 is never said
+before the message is on disk. Reads run on threads of their own and see what is committed.
+A function that raises is rolled back alone: the others of its batch are run again, so a function that writes must do
+nothing else. A commit that fails fails them all, as `StoreUnavailable`.
 """
 
 import asyncio
@@ -177,6 +178,11 @@ class Transaction:
 
 
 Job = tuple[Callable[[Transaction], Any], asyncio.AbstractEventLoop | None, Any]
+Answer = tuple[Job, Any, BaseException | None]
+
+
+class _JobFailed(Exception):
+    """A job of a batch raised: the batch is run again, each job apart."""
 
 
 def open_engine(url: str) -> Engine:
@@ -303,11 +309,41 @@ class Database:
             _answer(answers)
         _discard(connection)
 
-    def _commit(self, connection: Connection, batch: list[Job]) -> list[tuple[Job, Any, BaseException | None]]:
+    def _commit(self, connection: Connection, batch: list[Job]) -> list[Answer]:
+        """Commit a batch: at first all jobs as one, since a savepoint for each costs more than most jobs.
+
+        When a job raises, nothing of it may stay: then the batch is run again with savepoints. A job that the database
+        itself refused (two nodes in each other's way: a deadlock) has one more try, alone.
+        """
+        try:
+            return self._run_together(connection, batch)
+        except _JobFailed:
+            connection.exec_driver_sql("ROLLBACK")
+        answers = self._run_apart(connection, batch)
+        for at, (job, _, error) in enumerate(answers):
+            if isinstance(error, self._errors):
+                answers[at] = self._run_apart(connection, [job])[0]
+        return answers
+
+    def _run_together(self, connection: Connection, batch: list[Job]) -> list[Answer]:
+        connection.exec_driver_sql(self._begin)
+        transaction = Transaction(connection)
+        answers: list[Answer] = []
+        try:
+            answers = [(job, job[0](transaction), None) for job in batch]
+        except Exception as error:  # whose it was shows in the second run
+            raise _JobFailed from error
+        else:
+            transaction._cursor.execute("COMMIT")
+        finally:
+            transaction.close()
+        return answers
+
+    def _run_apart(self, connection: Connection, batch: list[Job]) -> list[Answer]:
         connection.exec_driver_sql(self._begin)
         transaction = Transaction(connection)
         cursor = transaction._cursor
-        answers: list[tuple[Job, Any, BaseException | None]] = []
+        answers: list[Answer] = []
         for job in batch:
             cursor.execute("SAVEPOINT door")
             try:
@@ -378,7 +414,7 @@ def _discard(connection: Connection | None) -> None:
             log.debug("store.discard", error=type(error).__name__)
 
 
-def _answer(answers: list[tuple[Job, Any, BaseException | None]]) -> None:
+def _answer(answers: list[Answer]) -> None:
     """Hand results back: one wake-up per event loop and commit, however many doors were in it."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any, BaseException | None]]] = {}
     for (_, loop, future), result, error in answers:

@@ -1,13 +1,14 @@
 """The store's promises, on both databases: one commit for many doors, each rolled back alone, reads of one moment."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 from journeys.house import Place, make_config
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 
 from gateway.store.database import (
     Database,
@@ -102,6 +103,33 @@ def test_a_door_that_raises_is_rolled_back_alone(database: Database) -> None:
     assert isinstance(failed, ValueError)
     assert type(refused).__name__ == "IntegrityError"
     assert database.read_now(addresses) == {"a", "b"}
+
+
+def test_two_nodes_in_each_others_way_both_commit(place: Place, database: Database) -> None:
+    """A deadlock, which PostgreSQL ends by failing one of the two, costs that one a second try and no answer."""
+    for address in ("x", "y"):
+        database.write_now(add, address)
+    other = Database(make_config(place).database_url)
+    met = threading.Barrier(2)
+    if database.dialect == "sqlite":  # one writer at a time: they never meet
+        met.abort()
+
+    def touch_both(tx: Transaction, first: str, second: str) -> str:
+        for address in (first, second):
+            tx.change(update(suppression).where(suppression.c.address == address).values(reason=first))
+            if address == first:
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    met.wait(5)
+        met.abort()  # once is enough: the second try goes through
+        return first
+
+    async def run() -> list[str]:
+        return list(await asyncio.gather(database.write(touch_both, "x", "y"), other.write(touch_both, "y", "x")))
+
+    try:
+        assert asyncio.run(run()) == ["x", "y"]
+    finally:
+        other.close()
 
 
 def test_a_read_sees_one_moment(database: Database) -> None:
