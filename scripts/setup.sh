@@ -12,8 +12,8 @@ here=$(pwd)
 
 libraries="libpangoft2-1.0-0 libharfbuzz-subset0"
 fonts="fonts-dejavu-core"
-servers="postfix dovecot-core dovecot-imapd dovecot-lmtpd opendkim opendkim-tools postgresql chromium poppler-utils libatomic1"
-services="postfix dovecot opendkim postgresql"
+servers="postfix dovecot-core dovecot-imapd dovecot-lmtpd opendkim opendkim-tools rspamd postgresql chromium poppler-utils libatomic1"
+services="postfix dovecot opendkim rspamd postgresql"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 stop() { say "$*"; exit 1; }

@@ -340,7 +340,7 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "gateway/outbound/delivery.py": (380, "one loop, whose counters no second file may touch"),
     "gateway/outbound/documents/model.py": (350, "the schema's object model: fields, no logic"),
     "gateway/serve.py": (440, "the composition root: the one place where the rooms are put together"),
-    "gateway/store/database.py": (450, "the only file that knows a dialect"),
+    "gateway/store/database.py": (460, "the only file that knows a dialect"),
     "gateway/store/schema.py": (480, "every table, in one place"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {

@@ -226,7 +226,10 @@ def test_a_trigger_is_switched_and_a_document_is_marked_as_sent(shell: Shell) ->
     assert "there is no document" in shell("document", "show", "invoice/none", status=1).err
 
 
-def test_lists_that_are_empty_say_so(shell: Shell) -> None:
+def test_lists_that_are_empty_say_so(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)  # nothing ever happened here
+    shell("init", "--domain", "gateway.test")
+    shell("tenant", "add", "acme", "--company", "Acme Servicii SRL")
     assert shell("suppression", "list", "--json").json == []
     assert shell("inbox", "list").out == "nothing to do\n"
 

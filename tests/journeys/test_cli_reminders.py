@@ -98,6 +98,7 @@ def test_what_makes_no_sense_is_refused_in_words(shell: Shell) -> None:
     assert "say --dry-run" in shell("reminders", status=2).err
     assert "--on is for --dry-run" in shell("reminders", "run", "--on", "2026-12-01", status=2).err
     assert "there is no document" in shell("reminders", "pause", "invoice/none", "--why", "x", status=1).err
+    store(shell, 2, status="voided")
     late = ("reminders", "promise", "invoice/inv_1", "--on")
     assert "is past" in shell(*late, "2020-01-01", status=1).err
     assert "write 1200.00" in shell(*late, DUE.isoformat(), "--amount", "1,5", status=1).err
