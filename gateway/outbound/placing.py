@@ -27,7 +27,7 @@ from gateway.store.messages import rename_document_of_messages
 from gateway.store.threads import find_numbered, find_thread, rename_thread
 
 FRESH_MS = 180 * 86_400_000  # a thread that slept longer is last year's "Invoice 1"
-MOST = 20  # threads of one number, and mails of a thread, that are looked at
+MOST = 20  # threads of one number that are looked at
 LONGEST_ID = 160  # leaves room for the thread's id after it
 
 
@@ -137,7 +137,7 @@ def _is_same_customer(tx: Transaction, tenant_id: str, thread_id: str, key: tupl
     document = get_document(tx, tenant_id, *key) if key[1] else None
     if document is not None and document.customer_id and about.customer:
         return document.customer_id == about.customer
-    if about.people & some_recipients(tx, tenant_id, thread_id, MOST):
+    if about.people & some_recipients(tx, tenant_id, thread_id):
         return True
     return document is not None and bool(about.people & _contacts(document.body))
 

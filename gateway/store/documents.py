@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from gateway.store.database import Prepared, Transaction, from_ms
 from gateway.store.schema import document, pdf, revision
@@ -46,6 +46,17 @@ DOCUMENT_TYPES = (
 
 _NAMES = tuple(StoredDocument.__dataclass_fields__)
 _COLUMNS = [document.c["document_id" if name == "id" else name] for name in _NAMES]
+
+
+_THIS = (
+    (document.c.tenant_id == bindparam("k_tenant"))
+    & (document.c.type == bindparam("k_type"))
+    & (document.c.document_id == bindparam("k_document"))
+)
+
+
+def _key(tenant_id: str, type: str, document_id: str) -> dict[str, Any]:
+    return {"k_tenant": tenant_id, "k_type": type, "k_document": document_id}
 
 
 def put_document(tx: Transaction, now_ms: int, tenant_id: str, made: StoredDocument) -> str:
@@ -93,10 +104,12 @@ def rename_document(tx: Transaction, tenant_id: str, type: str, before: str, now
         tx.change(update(table).where(where).values(document_id=now))
 
 
+_MARK_SENT = Prepared(update(document).where(_THIS, document.c.sent_at.is_(None)).values(sent_at=bindparam("now_ms")))
+
+
 def mark_sent(tx: Transaction, now_ms: int, tenant_id: str, type: str, document_id: str) -> None:
     """A mail with the document was accepted for sending (S86)."""
-    where = (document.c.tenant_id == tenant_id) & (document.c.type == type) & (document.c.document_id == document_id)
-    tx.change(update(document).where(where, document.c.sent_at.is_(None)).values(sent_at=now_ms))
+    tx.run(_MARK_SENT, _key(tenant_id, type, document_id) | {"now_ms": now_ms})
 
 
 def set_automatic(tx: Transaction, tenant_id: str, type: str, document_id: str, message_id: str) -> None:
@@ -118,10 +131,12 @@ def _document(row: Any) -> StoredDocument:
     return StoredDocument(**values)
 
 
+_GET = Prepared(select(*_COLUMNS).where(_THIS))
+
+
 def get_document(tx: Transaction, tenant_id: str, type: str, document_id: str) -> StoredDocument | None:
-    """A document by its key."""
-    where = (document.c.tenant_id == tenant_id) & (document.c.type == type) & (document.c.document_id == document_id)
-    row = tx.first(select(*_COLUMNS).where(where))
+    """A document by its key; prepared, since composed mail that shows its number asks for it too."""
+    row = tx.run(_GET, _key(tenant_id, type, document_id)).fetchone()
     return _document(row) if row else None
 
 

@@ -156,10 +156,16 @@ def mark_read(tx: Transaction, tenant_id: str, thread_id: str) -> None:
     tx.change(update(thread).where(where).values(unread=0))
 
 
+_TOUCH = Prepared(
+    update(thread)
+    .where(thread.c.tenant_id == bindparam("k_tenant"), thread.c.thread_id == bindparam("k_thread"))
+    .values(last_at=bindparam("now_ms"))
+)
+
+
 def touch_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str) -> None:
     """Something was added to it that needs nobody."""
-    where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id)
-    tx.change(update(thread).where(where).values(last_at=now_ms))
+    tx.run(_TOUCH, {"k_tenant": tenant_id, "k_thread": thread_id, "now_ms": now_ms})
 
 
 def get_thread(tx: Transaction, tenant_id: str, thread_id: str) -> Thread | None:
