@@ -14,7 +14,7 @@ LOCK = uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotat
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: run test lint test-unit bench gallery lock clean help setup-run setup-test
+.PHONY: run test lint test-unit bench gallery mail lock clean help setup-run setup-test
 
 run: setup-run ## Start the gateway on loopback with a sample tenant and a small outside world
 	@$(WITH_LIBRARIES) exec $(BIN)/gateway run $(RUN_ARGS)
@@ -35,6 +35,9 @@ bench: setup-test ## Run one benchmark beside its peer: make bench BENCH=relay
 
 gallery: setup-test ## Write every mail and PDF in every language as pictures: gallery/index.html
 	@$(WITH_LIBRARIES) $(BIN)/python scripts/gallery.py
+
+mail: setup-test ## Compile the mail's HTML from its MJML: gateway/templates/email/mail.html
+	@$(WITH_LIBRARIES) $(BIN)/python scripts/mjml.py
 
 lock: setup-run ## Resolve the dependencies anew into the lock files
 	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }

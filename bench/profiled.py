@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 from gateway.config import read_config
-from gateway.serve import run
+from gateway.serve.process import run
 from gateway.store.database import Database
 
 

@@ -59,6 +59,7 @@ class Delivery:
     helo: str = _key("", "the name to greet with; empty: `hostname`")
     connections: int = _key(200, "most connections at once")
     connections_per_destination: int = _key(20, "most connections at once to one destination")
+    max_message: int = _key(20 * 2**20, "largest mail that is rendered, bytes; files beyond that become links")
     lease_seconds: int = _key(900, "a booked attempt is given to somebody else after so long")
     retry_first_seconds: int = _key(300, "wait before the first retry; it doubles after each")
     retry_longest_seconds: int = _key(4 * 3600, "longest wait between two tries")

@@ -4,6 +4,7 @@ Needs Chromium and pdftoppm (poppler-utils). `python scripts/gallery.py [FOLDER]
 what an earlier run left in it is replaced.
 """
 
+import html
 import re
 import subprocess
 import sys
@@ -34,7 +35,7 @@ def main(target: Path) -> None:
 
 
 def take_pictures(target: Path, names: list[str]) -> None:
-    """NAME.VIEW.png of each mail's HTML, with one browser."""
+    """NAME.VIEW.png of each mail's HTML and text, with one browser."""
     with Chromium(_program("chromium")).browser() as browser:
         for view, (width, dark) in WIDTHS.items():
             page = browser.new_page(viewport={"width": width, "height": 600}, color_scheme="dark" if dark else "light")
@@ -42,6 +43,11 @@ def take_pictures(target: Path, names: list[str]) -> None:
                 page.goto((target / f"{name}.html").resolve().as_uri())
                 page.screenshot(path=str(target / f"{name}.{view}.png"), full_page=True)
             page.close()
+        page = browser.new_page(viewport={"width": 760, "height": 600})
+        for name in names:
+            text = html.escape((target / f"{name}.txt").read_text("utf-8"))
+            page.set_content(f'<pre style="margin:24px;font:14px/1.45 monospace">{text}</pre>')
+            page.screenshot(path=str(target / f"{name}.text.png"), full_page=True)
 
 
 def _program(name: str) -> Path:

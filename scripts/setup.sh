@@ -12,9 +12,9 @@ here=$(pwd)
 
 libraries="libpangoft2-1.0-0 libharfbuzz-subset0"
 fonts="fonts-dejavu-core"
-servers="postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-submissiond opendkim opendkim-tools postgresql chromium poppler-utils knot knot-dnsutils unbound libatomic1 libidn12"
+servers="postfix dovecot-core dovecot-imapd dovecot-lmtpd dovecot-submissiond opendkim opendkim-tools rspamd postgresql chromium poppler-utils knot knot-dnsutils unbound libatomic1 libidn12"
 beside="exim4-daemon-light" # its package and Postfix's exclude each other: unpacked into .servers/, never installed
-services="postfix dovecot opendkim postgresql knot unbound"
+services="postfix dovecot opendkim rspamd postgresql knot unbound"
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 stop() { say "$*"; exit 1; }

@@ -14,9 +14,10 @@ pytest_plugins = ["postroom.fixtures"]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup`, keep the integration tests of a file together."""
+    """With `--dist loadgroup`, keep together what shares servers, or an installation, by file."""
     for item in items:
-        if item.get_closest_marker("integration") and not item.get_closest_marker("xdist_group"):
+        told_in_order = item.path.stem.startswith("test_cli")  # of one installation
+        if (told_in_order or item.get_closest_marker("integration")) and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 

@@ -27,6 +27,8 @@ COMMANDS = {
     "send": "send",
     "validate": "validate",
     "document": "document",
+    "customer": "customer",
+    "reminders": "reminders",
     "queue": "queue",
     "trace": "trace",
     "inbox": "inbox",

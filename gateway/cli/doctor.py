@@ -11,6 +11,7 @@ from cryptography import x509
 
 from gateway.cli.common import Context, json_option, pass_context, plain, show_json, utc_now
 from gateway.config import Config, ConfigError
+from gateway.inbox.reading import count_views
 from gateway.mail.address import parse_address
 from gateway.outbound.desk import parents
 from gateway.outbound.domain_watch import say
@@ -67,7 +68,10 @@ def _examine(context: Context) -> Iterator[Finding]:
         yield Finding("database", "wrong", words)
         return
     yield Finding("database", "ok", f"{database.dialect}, schema up to date")
-    for look in (_look_at_keys, _look_at_domains, _look_at_tenants, _look_at_queue, _look_at_servers):
+    looks = (
+        _look_at_keys, _look_at_domains, _look_at_tenants, _look_at_queue, _look_at_servers, _look_at_postmaster,
+    )  # fmt: skip
+    for look in looks:
         yield from look(context, config)
     yield from _look_at_ports(config)
 
@@ -186,6 +190,13 @@ def _look_at_queue(context: Context, config: Config) -> Iterator[Finding]:
         if late:
             words = f"due since {late[0].next_attempt_at:%Y-%m-%d %H:%M} UTC and not tried"
             yield Finding(f"queue of {tenant.slug}", "wrong", words, "is `gateway serve` running?")
+
+
+def _look_at_postmaster(context: Context, config: Config) -> Iterator[Finding]:
+    waiting = context.read(count_views, OPERATOR)["todo"]
+    if waiting:
+        todo = "see `gateway inbox list --tenant postmaster`"
+        yield Finding("postmaster", "warning", f"{waiting} threads of mail to you are open", todo)
 
 
 def _look_at_ports(config: Config) -> Iterator[Finding]:

@@ -14,7 +14,9 @@ from gateway.cli.common import (
     utc_now,
 )
 from gateway.outbound.automation import mark_as_sent
+from gateway.outbound.document_pdf import Drawing, draw, find_pdf
 from gateway.store.documents import StoredDocument, get_document, list_documents
+from gateway.wire.workers import WorkerFailed, WorkerPool
 
 
 @click.group()
@@ -72,6 +74,40 @@ def sent(context: Context, slug: str, name: str, as_json: bool) -> None:
     cancelled = context.write(mark_as_sent, utc_now(), context.tenant(slug).id, found.type, found.id)
     text = f"{name} is marked as sent" + ("; its held mail is cancelled" if cancelled else "")
     told(as_json, text, document=name, cancelled=cancelled)
+
+
+@document.command("pdf")
+@tenant_option
+@click.argument("name")
+@click.option(
+    "-o", "--output", required=True, type=click.Path(allow_dash=True), help='The file to write; "-": standard output.'
+)
+@click.option("--factur-x", "facturx", is_flag=True, help="With the invoice inside as XML (EN 16931), as PDF/A-3.")
+@json_option
+@pass_context
+def pdf(context: Context, slug: str, name: str, output: str, facturx: bool, as_json: bool) -> None:
+    """Write the PDF of TYPE/ID: the one that was mailed, byte for byte; else the one that would be."""
+    type, _, document_id = name.partition("/")
+    found = context.read(find_pdf, context.tenant(slug), type, document_id, facturx=facturx)
+    data = found.data if found.to_draw is None else _draw(context, found.to_draw)
+    with click.open_file(output, "wb") as file:
+        file.write(data)
+    source = "kept" if found.to_draw is None else "drawn"
+    if output != "-":
+        told(as_json, f"wrote {output} ({source}, {len(data)} bytes)", document=name, file=output, source=source,
+             filename=found.filename, size=len(data))  # fmt: skip
+
+
+def _draw(context: Context, drawing: Drawing) -> bytes:
+    """Draw in a confined process, as mail is."""
+    workers = context.config.workers
+    pool = WorkerPool(1, workers.memory)
+    try:
+        return pool.run_sync(draw, drawing, seconds=workers.render_seconds)
+    except WorkerFailed as failure:
+        raise click.ClickException(f"the PDF could not be drawn: {failure}") from None
+    finally:
+        pool.close()
 
 
 def _need(context: Context, slug: str, name: str) -> StoredDocument:

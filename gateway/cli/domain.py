@@ -14,7 +14,7 @@ from gateway.outbound.domain_watch import authors_of, check, keep
 from gateway.outbound.findings import ERROR, Check, read_check
 from gateway.outbound.key_rotation import activate, begin, needed
 from gateway.outbound.signing import ED25519, RSA
-from gateway.serve import house_names, make_asker, make_resolver
+from gateway.serve.parts import house_names, make_asker, make_resolver
 from gateway.store.database import Transaction
 from gateway.store.domains import (
     ACTIVE,

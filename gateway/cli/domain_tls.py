@@ -8,7 +8,7 @@ import click
 from gateway.cli.common import Context, json_option, pass_context, show_json, show_rows, utc_now, working
 from gateway.mail.address import Address, valid_domain
 from gateway.outbound.tls_view import TlsView, view_tls
-from gateway.serve import make_policies, make_resolver
+from gateway.serve.parts import make_policies, make_resolver
 
 
 @click.command()

@@ -16,11 +16,22 @@ from gateway.cli.common import (
 from gateway.inbox.reading import VIEWS, list_page, read_thread
 from gateway.inbox.reading import close as close_thread
 from gateway.inbox.trace import to_text, trace
+from gateway.store.schema import OPERATOR
+
+POSTMASTER = "postmaster"  # the name by which the operator's own mail is asked for; no tenant may have it
+
+
+def _owner(context: Context, slug: str) -> tuple[str, str]:
+    """(tenant id, time zone) of a tenant; those of the operator for mail to the postmaster."""
+    if slug == POSTMASTER:
+        return OPERATOR, "UTC"
+    tenant = context.tenant(slug)
+    return tenant.id, tenant.timezone
 
 
 @click.group()
 def inbox() -> None:
-    """Threads of the A/R inbox."""
+    """Threads of the A/R inbox; with --tenant postmaster, mail to the operator."""
 
 
 @inbox.command("list")
@@ -31,7 +42,7 @@ def inbox() -> None:
 @pass_context
 def list_(context: Context, slug: str, view: str, limit: int, as_json: bool) -> None:
     """List threads, the latest first."""
-    page = context.read(list_page, context.tenant(slug).id, view=view, limit=limit)
+    page = context.read(list_page, _owner(context, slug)[0], view=view, limit=limit)
     if as_json:
         show_json(page)
         return
@@ -57,14 +68,14 @@ def list_(context: Context, slug: str, view: str, limit: int, as_json: bool) -> 
 @pass_context
 def show(context: Context, slug: str, thread: str, as_json: bool) -> None:
     """Show a thread: its mail, what became of it, bounces and replies."""
-    tenant = context.tenant(slug)
-    view = context.read(read_thread, tenant.id, thread.lower())
+    tenant_id, zone = _owner(context, slug)
+    view = context.read(read_thread, tenant_id, thread.lower())
     if view is None:
         raise click.ClickException(f"there is no thread {thread!r}; see `gateway inbox list --view all`")
     if as_json:
         show_json(plain(view))
         return
-    for line in to_text(context.read(trace, tenant.id, thread.lower()), tenant.timezone):
+    for line in to_text(context.read(trace, tenant_id, thread.lower()), zone):
         click.echo(line)
     for made in view.messages:
         if made.message.direction == "in" and made.message.body_text:
@@ -78,6 +89,6 @@ def show(context: Context, slug: str, thread: str, as_json: bool) -> None:
 @pass_context
 def close(context: Context, slug: str, thread: str, as_json: bool) -> None:
     """Close a thread: nothing more is to be done."""
-    if not context.write(close_thread, utc_now(), context.tenant(slug).id, thread.lower(), "admin"):
+    if not context.write(close_thread, utc_now(), _owner(context, slug)[0], thread.lower(), "admin"):
         raise click.ClickException(f"{thread!r} is not an open thread")
     told(as_json, f"closed {thread}", closed=thread)

@@ -43,7 +43,7 @@ def send(context: Context, slug: str, recipients: tuple[str, ...], as_json: bool
     for name in files:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         handed = _hand(context, tenant.id, data, recipients)
-        receipt = asyncio.run(accept(_door(context), handed, utc_now()))
+        receipt = asyncio.run(accept(open_door(context), handed, utc_now()))
         receipts.append(
             {"file": name, "message": receipt.message_id, "thread": receipt.thread_id, "text": receipt.text}
         )
@@ -91,7 +91,8 @@ def letterhead_of(context: Context) -> Letterhead:
     )
 
 
-def _door(context: Context) -> Door:
+def open_door(context: Context) -> Door:
+    """The door of a command: it only commits, and a serving gateway sends."""
     config, seal = context.config, context.seal
     letterhead = letterhead_of(context)
     retry = Retry(expire=config.delivery.expire_seconds)

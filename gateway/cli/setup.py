@@ -98,6 +98,6 @@ def write_certificate(certificate: Path, key: Path, hostname: str) -> None:
 @pass_context
 def serve(context: Context) -> None:
     """Run the gateway until it is told to stop (SIGTERM, Ctrl-C)."""
-    from gateway.serve import run  # loads every room; other commands need not wait for that
+    from gateway.serve.process import run  # loads every room; other commands need not wait for that
 
     run(context.config)

@@ -1,12 +1,18 @@
 """`gateway tenant`: the companies that send through this gateway."""
 
+from typing import Any, BinaryIO
+
 import click
 
 from gateway.cli.common import Context, json_option, pass_context, plain, show_json, show_rows, told, utc_now
 from gateway.cli.tenant_smtp import smtp
 from gateway.mail.address import parse_address
 from gateway.outbound.desk import Desks
+from gateway.outbound.einvoice.facturx import FACTUR_X
+from gateway.outbound.numbers import find_number
 from gateway.outbound.queue_list import count_states
+from gateway.store.assets import MAX_BYTES, put_logo, remove_logo
+from gateway.store.database import to_ms
 from gateway.store.routes import get_server
 from gateway.store.settings import LANGUAGES, SENDING
 from gateway.store.tenants import (
@@ -42,14 +48,16 @@ def _brand(**values: str) -> dict[str, str]:
 @click.option("--phone", default="")
 @click.option("--address", default="", help="Its postal address, on one line.")
 @click.option("--idno", default="", help="Its registration number.")
+@click.option("--vat", default="", help="Its VAT number.")
+@click.option("--country", default="", help="Its country, two capitals (ISO 3166); e-invoices want it.")
 @json_option
 @pass_context
 def add(
     context: Context, slug: str, company: str, language: str, timezone: str, contact_email: str, colour: str,
-    phone: str, address: str, idno: str, as_json: bool,
+    phone: str, address: str, idno: str, vat: str, country: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Add a tenant; SLUG is its name in addresses and commands."""
-    brand = _brand(colour=colour, phone=phone, address=address, idno=idno)
+    brand = _brand(colour=colour, phone=phone, address=address, idno=idno, vat=vat, country=country)
     made = context.write(
         add_tenant, utc_now(), slug, company, language=language, timezone=timezone, contact_email=contact_email,
         brand=brand,
@@ -138,23 +146,83 @@ def _of_server(context: Context, found: Tenant) -> str:
 @click.option("--phone", default="")
 @click.option("--address", default="")
 @click.option("--idno", default="")
+@click.option("--vat", default="")
+@click.option("--country", default="")
+@click.option(
+    "--einvoice", type=click.Choice((FACTUR_X, "none")), default=None,
+    help="factur-x: PDFs of invoices and credit notes carry them as XML (EN 16931).",
+)  # fmt: skip
+@click.option("--reminder-hour", type=int, default=None, help="When its reminders go, 0 to 23 in its zone (else 9).")
+@click.option(
+    "--number-pattern", "patterns", multiple=True,
+    help="How its numbers look in subjects and file names, in place of our words: CP-####-####, or credit_note: CN-#*.",
+)  # fmt: skip
+@click.option("--no-number-patterns", "no_patterns", is_flag=True, help="Find numbers by our own words again.")
 @json_option
 @pass_context
 def set_(
     context: Context, /, slug: str, suspend: bool | None, colour: str, phone: str, address: str, idno: str,
-    as_json: bool, **changes: str | None,
+    vat: str, country: str, einvoice: str | None, reminder_hour: int | None, patterns: tuple[str, ...],
+    no_patterns: bool, as_json: bool, **changes: str | None,
 ) -> None:  # fmt: skip
     """Change a tenant's settings; they hold from its next message on."""
-    values: dict[str, object] = {key: value for key, value in changes.items() if value is not None}
+    values: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     if suspend is not None:
         values["suspended_at"] = utc_now() if suspend else None
-    if brand := _brand(colour=colour, phone=phone, address=address, idno=idno):
+    if brand := _brand(colour=colour, phone=phone, address=address, idno=idno, vat=vat, country=country):
         values["brand"] = brand
+    if einvoice is not None:
+        values["options"] = {"einvoice": einvoice if einvoice == FACTUR_X else None}
+    if reminder_hour is not None:
+        values["options"] = {**values.get("options", {}), "reminder_hour": reminder_hour}
+    if patterns or no_patterns:
+        values["options"] = {**values.get("options", {}), "number_patterns": list(patterns)}
     if not values:
         raise click.UsageError("say what to change; see --help")
     context.write(set_tenant, context.tenant(slug).id, **values)
     author = _author_of(context, context.tenant(slug)) if "sending" in values else ""
     told(as_json, f"changed {slug}{author and f'; its author is {author}'}", tenant=slug, changed=sorted(values))
+
+
+@tenant.command("logo")
+@click.argument("slug")
+@click.argument("file", required=False, type=click.File("rb"))
+@click.option("--remove", is_flag=True, help="Use the company's name in its place again.")
+@json_option
+@pass_context
+def logo(context: Context, slug: str, file: BinaryIO | None, remove: bool, as_json: bool) -> None:
+    """Show FILE (PNG or JPEG, it stands on white) in a tenant's mails and PDFs, from its next message on."""
+    if remove == (file is not None):
+        raise click.UsageError("name a picture, or say --remove")
+    found = context.tenant(slug)
+    if file is None:
+        gone = context.write(remove_logo, found.id)
+        text = f"{slug} has no logo any more" if gone else f"{slug} had no logo"
+        told(as_json, text, tenant=slug, removed=gone)
+        return
+    width, height = context.write(put_logo, to_ms(utc_now()), found.id, file.read(MAX_BYTES + 1))
+    text = f"{slug} has a logo of {width} × {height} pixels, from its next message on"
+    told(as_json, text, tenant=slug, width=width, height=height)
+
+
+@tenant.command("numbers")
+@click.argument("slug")
+@click.argument("subject")
+@click.option("--file", "names", multiple=True, help="The name of an attached file; may stand several times.")
+@json_option
+@pass_context
+def numbers(context: Context, slug: str, subject: str, names: tuple[str, ...], as_json: bool) -> None:
+    """Show which document a mail with SUBJECT would be about, and why: what the gateway finds by itself."""
+    masks = tuple(context.tenant(slug).options.get("number_patterns", ()))
+    found = find_number(subject, names, masks)
+    if as_json:
+        show_json({"subject": subject, "files": list(names), "patterns": list(masks), "found": found})
+        return
+    looked = f"its own patterns ({', '.join(masks)})" if masks else "our words for documents, in ro, ru and en"
+    if found is None:
+        click.echo(f"no document: nothing there fits {looked}")
+        return
+    click.echo(f"{found.type} {found.number}: {found.why}")
 
 
 @tenant.command("identity")

@@ -17,7 +17,7 @@ from gateway.cli.setup import make_installation
 from gateway.config import Config, read_config, write_sample
 from gateway.demo.samples import TENANT, document_mail, level0_mail, sample_documents, submit
 from gateway.demo.world import World, start_world
-from gateway.serve import House, open_house, utc_now
+from gateway.serve.house import House, open_house, utc_now
 from gateway.store.database import Transaction
 from gateway.store.tenants import add_credential, add_tenant, find_tenant, set_tenant
 from gateway.store.users import add_user, list_users

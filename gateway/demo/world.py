@@ -110,6 +110,9 @@ class World:
             return
         raise Refused(reply.code, reply.enhanced, reply.text.format(address=recipient.address))
 
+    async def refused(self, session: Session, envelope: Envelope | None, reply: Reply) -> None:
+        """What is refused is the world's answer; nobody keeps account of it."""
+
     async def data(self, session: Session, envelope: Envelope, raw: bytes) -> Sequence[Reply]:
         """Take the mail, or refuse it, or hang up, as one of its recipients asks; then do what they all ask."""
         behaviours = [behaviour_of(recipient.address.local) for recipient in envelope.recipients]

@@ -1,4 +1,4 @@
-"""Which of our addresses a mail is for: a delivery's return path, a thread's reply address, a tenant's A/R inbox.
+"""Which of our addresses a mail is for: a return path, a thread's reply address, a tenant's A/R inbox, the postmaster.
 
 Asked by the receiver for every RCPT, so that what we do not know is refused in the session and never bounced later.
 The token names tenant and thread; headers never do (security rule 7).
@@ -10,8 +10,11 @@ from gateway.mail.address import Address
 from gateway.mail.verp import read_reply_address, read_return_path, same_mac, thread_mac
 from gateway.outbound.queue import Booked, find_token
 from gateway.store.database import Transaction
+from gateway.store.schema import OPERATOR
 from gateway.store.tenants import find_tenant
 from gateway.store.threads import get_thread
+
+OF_THE_OPERATOR = ("postmaster", "abuse")  # RFC 5321 §4.5.1, RFC 2142 §4; in no case of letters a tenant's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +24,15 @@ class Names:
     return_domain: str
     inbox_domain: str
     reply_key: bytes = field(repr=False)
+    hostname: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Whose mail it is. `delivery` for a return path; `thread_id` "" for a tenant's inbox address."""
+    """Whose mail it is. `delivery` for a return path; `thread_id` "" for an inbox address.
+
+    Mail for whoever runs the gateway is the operator's: `gateway inbox list --tenant postmaster`.
+    """
 
     tenant_id: str
     thread_id: str = ""
@@ -34,6 +41,9 @@ class Destination:
 
 def find_destination(tx: Transaction, names: Names, address: Address) -> Destination | None:
     """The destination of an address; None when it is none of ours, or its token is forged."""
+    ours = (names.return_domain, names.inbox_domain, names.hostname.lower())
+    if address.local.lower() in OF_THE_OPERATOR and address.domain in ours:
+        return Destination(OPERATOR)
     if address.domain == names.return_domain and (token := read_return_path(address)):
         made = find_token(tx, token)
         return Destination(made.tenant_id, made.thread_id, made) if made else None

@@ -16,13 +16,15 @@ import structlog
 
 from gateway.inbound.bounces import Match, apply, match_report, match_return_path
 from gateway.inbound.destinations import Destination
-from gateway.inbound.replies import OPENS, begin_thread, is_unknown, thread_of_reply
+from gateway.inbound.replies import OPENS, asks_to_stop, begin_thread, is_unknown, thread_of_reply
 from gateway.mail.classify import Kind
 from gateway.mail.received import ReceivedMail
 from gateway.mail.reply import Refused
+from gateway.outbound.queue import cancel
 from gateway.store.database import Database, Transaction, new_id, to_ms
 from gateway.store.events import add_event
 from gateway.store.messages import Message, add_message, find_by_message_id
+from gateway.store.preferences import BY_MAIL, stop_reminders
 from gateway.store.threads import add_thread, open_thread, touch_thread
 
 log = structlog.get_logger()
@@ -128,7 +130,10 @@ def _take_one(
     if mail.kind in REPORTS:
         _spend_report(tx, now_ms, tenant_id, thread_id, message_id, mail, matches)
     else:
-        _note_reply(tx, now_ms, tenant_id, thread_id, message_id, mail)
+        stops = bool(destination.thread_id) and destination.delivery is None and asks_to_stop(mail)
+        _note_reply(tx, now_ms, tenant_id, thread_id, message_id, mail, quiet=stops and not mail.text.strip())
+        if stops:
+            stop_reminders(tx, now_ms, tenant_id, thread_id, BY_MAIL, cancel)
     return Taken(tenant_id, thread_id, message_id, str(mail.kind))
 
 
@@ -179,12 +184,13 @@ def _spend_report(
 
 
 def _note_reply(
-    tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, message_id: str, mail: ReceivedMail
+    tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, message_id: str, mail: ReceivedMail, *, quiet: bool
 ) -> None:
+    """Say in the thread what came; `quiet`: it asked for something that is done, and says nothing else."""
     type = "reply.received" if mail.kind is Kind.PERSON else "autoreply.received"
     data = {"from": mail.author, "subject": mail.subject[:200], "kind": str(mail.kind)}
     add_event(tx, now_ms, tenant_id, type, thread_id=thread_id, message_id=message_id, data=data)
-    if mail.kind in OPENS:
+    if mail.kind in OPENS and not quiet:
         open_thread(tx, now_ms, tenant_id, thread_id, OPENS[mail.kind])
     else:
         touch_thread(tx, now_ms, tenant_id, thread_id)

@@ -14,6 +14,8 @@ from gateway.store.threads import add_thread, get_thread
 
 SYNTHETIC_ROOT = "thread."  # of the Message-ID that every thread's first mail refers to
 
+STOP_WORD = "unsubscribe"  # the subject of a mail that turns reminders off (outbound.letterhead)
+
 # kinds that open the thread, and the chip they open it with
 OPENS = {Kind.PERSON: "reply", Kind.CHALLENGE: "challenge", Kind.FEEDBACK: "complaint"}
 
@@ -34,6 +36,11 @@ def begin_thread(tx: Transaction, now_ms: int, tenant_id: str, mail: ReceivedMai
     """A thread for mail that answers nothing of ours."""
     customer = mail.author_name or mail.author
     return add_thread(tx, now_ms, tenant_id, subject=mail.subject[:998], customer=customer[:300])
+
+
+def asks_to_stop(mail: ReceivedMail) -> bool:
+    """Whether a mail to a thread's address is what List-Unsubscribe offers: the word as its whole subject."""
+    return mail.subject.strip().lower() == STOP_WORD
 
 
 def is_unknown(tx: Transaction, tenant_id: str, thread_id: str, mail: ReceivedMail) -> bool:

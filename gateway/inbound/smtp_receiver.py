@@ -36,6 +36,9 @@ class ReceiverDoorstep:
         if await self._find(recipient) is None:
             raise Refused(550, "5.1.1", f"<{recipient.address}> is not an address here")
 
+    async def refused(self, session: Session, envelope: Envelope | None, reply: Reply) -> None:
+        """Strangers are refused all day long; the log has it."""
+
     async def data(self, session: Session, envelope: Envelope, raw: bytes) -> Sequence[Reply]:
         """Through the door; one answer, or one per recipient for LMTP."""
         destinations = [found for one in envelope.recipients if (found := await self._find(one))]

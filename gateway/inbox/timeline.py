@@ -49,10 +49,16 @@ _RECEIVED_OTHER = ("reply.received", msgid("mail from %(author)s: %(subject)s"))
 _SENTENCES: dict[str, str] = {
     "document.received": msgid("the billing system handed the document over"),
     "document.updated": msgid("the billing system changed the document (revision %(revision)s)"),
+    "message.refused": msgid("not accepted from %(credential)s: %(why)s"),
+    "message.stored": msgid("kept and not sent: %(why)s"),
     "message.held": msgid("put on hold: %(why)s"),
     "message.released": msgid("released by %(why)s"),
     "message.canceled": msgid("cancelled by %(why)s"),
     "message.rendered": msgid("rendered"),
+    "message.linked": msgid(
+        "%(filename)s is too large to attach (%(size)s bytes): the message links to it, until %(until)s"
+    ),
+    "pdf.downloaded": msgid("%(filename)s was fetched by its link (by the customer, or by a mail scanner)"),
     "message.queued": msgid("queued again by %(why)s"),
     "recipient.accepted": msgid("%(recipient)s: accepted by %(host)s (%(words)s)"),
     "recipient.delivered": msgid("%(recipient)s: a report says it is in the mailbox (%(words)s)"),
@@ -73,8 +79,29 @@ _SENTENCES: dict[str, str] = {
         "mail leaves from the shared address, because receivers cannot check the signature of %(domain)s (%(words)s)"
     ),
     "domain.aligned": msgid("receivers can check the signature of %(domain)s; mail leaves from your own address"),
+    "reminder.paused": msgid("reminders turned off by %(by)s: %(why)s"),
+    "reminder.resumed": msgid("reminders turned on again by %(by)s"),
+    "reminder.scheduled": msgid("a reminder is being sent, number %(count)s"),
+    "reminder.skipped": msgid("no reminder: %(why)s"),
+    "promise.made": msgid("%(by)s noted that the customer promised to pay by %(on)s"),
+    "promise.kept": msgid("the promise to pay by %(on)s was kept"),
+    "promise.broken": msgid("the promise to pay by %(on)s was not kept"),
     "thread.opened": msgid("the thread was opened: %(chip)s"),
     "thread.closed": msgid("the thread was closed by %(by)s"),
+}
+_REFUSED_TO = msgid("not accepted from %(credential)s, for %(recipients)s: %(why)s")
+_PART_PROMISED = msgid("%(by)s noted that the customer promised to pay %(amount)s %(currency)s by %(on)s")
+# Why a reminder did not go (`outbound.reminders.WHY`), where the reader's language has its own sentence for it.
+_SKIPPED: dict[str, str] = {
+    "maximum": msgid("no reminder: the document was reminded of as often as it may be"),
+    "paused": msgid("no reminder: reminders about this document are turned off"),
+    "promised": msgid("no reminder: the customer promised to pay"),
+    "opted_out": msgid("no reminder: the customer wants none"),
+    "reply": msgid("no reminder: the customer wrote and waits for an answer"),
+    "no_address": msgid("no reminder: the document names no address to send to"),
+    "bounced": msgid("no reminder: mail to the customer came back"),
+    "waiting": msgid("no reminder yet: another message about the document waits to be sent"),
+    "recent": msgid("no reminder yet: another message about the document went less than 72 hours ago"),
 }
 _SAID_ELSEWHERE = frozenset({"attempt", "reply.received", "autoreply.received", "report.received", "message.accepted"})
 
@@ -86,6 +113,17 @@ _UNCLEAR = msgid(
     "it may have arrived (%(words)s)"
 )
 NOBODY, CLEAR, NOTHING = msgid("no server"), msgid("no TLS"), msgid("no words")
+
+# Who turned reminders off, and how: what `store.preferences` writes, for the catalogues of translations.
+WAYS = (
+    msgid("the customer"),
+    msgid("the daily reminders"),
+    msgid("an admin"),
+    msgid("the customer, who wants no reminders"),
+    msgid("one click in the mail program"),
+    msgid("the page behind the link in the message"),
+    msgid("a message that asks for it"),
+)
 
 
 def timeline(thread: ThreadView) -> tuple[Line, ...]:
@@ -149,6 +187,12 @@ def _of_event(event: Event) -> Iterator[Line]:
     values["words"] = values.get("words") or NOTHING
     values["host"] = values.get("host") or NOBODY
     template = _SENTENCES.get(event.type, event.type.replace("%", "%%"))
+    if event.type == "reminder.skipped":
+        template = _SKIPPED.get(values["reason"], template)
+    if event.type == "message.refused" and event.data.get("recipients"):
+        template = _REFUSED_TO
+    if event.type == "promise.made" and event.data.get("amount"):
+        template = _PART_PROMISED
     yield Line(event.at, event.type, template, values, event.message_id, event.number)
 
 

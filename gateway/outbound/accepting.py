@@ -12,18 +12,20 @@ from zoneinfo import ZoneInfo
 from gateway.mail.reply import Refused
 from gateway.mail.verp import return_token
 from gateway.outbound import automation
+from gateway.outbound.customers import keep_customer, keep_mailed
 from gateway.outbound.desk import Desk, Stale
 from gateway.outbound.document_mail import stored
-from gateway.outbound.handed import Handed, Ready, Receipt
+from gateway.outbound.handed import Asked, Handed, Ready, Receipt
+from gateway.outbound.placing import about_document, adopt, find_place
 from gateway.outbound.queue import Booked, Recipient, cancel, enqueue, settle_suppressed, with_content
+from gateway.outbound.reminding import follow_document
 from gateway.outbound.suppression import get_suppressed
-from gateway.outbound.triggers import choice_of
 from gateway.store.database import Transaction, random_bytes, to_ms
-from gateway.store.documents import mark_sent, put_document
+from gateway.store.documents import StoredDocument, get_document, mark_sent, put_document
 from gateway.store.events import add_event
 from gateway.store.idempotency import Remembered, find_key, remember_key
 from gateway.store.messages import Message, add_message
-from gateway.store.threads import add_thread, find_thread, open_thread, thread_of_document, touch_thread
+from gateway.store.threads import add_thread, open_thread, thread_of_document, touch_thread
 
 NO_ADDRESS = "no_address"  # the chip of a thread whose document nobody can be sent
 
@@ -54,9 +56,30 @@ def keep(tx: Transaction, terms: Terms, desk: Desk, handed: Handed, ready: Ready
     receipt = _queue(tx, terms, desk, handed, ready, plan.at, now)
     if control.event and plan.automatic:
         automation.mark(tx, desk, ready)
-    elif ready.message.document_type and not control.test:
+    elif ready.message.document_type and not control.test and not ready.noted:
         mark_sent(tx, now_ms, desk.tenant.id, ready.message.document_type, ready.message.document_id)
     _remember(tx, now_ms, desk, ready)
+    return receipt
+
+
+def keep_stored(
+    tx: Transaction, terms: Terms, desk: Desk, asked: Asked, ready: Ready, stored: StoredDocument, now: datetime
+) -> Receipt:
+    """Keep the message that sends a stored document. Raises Stale when desk or document are outdated, Refused."""
+    desk.check(tx)
+    tenant_id, message = desk.tenant.id, ready.message
+    current = get_document(tx, tenant_id, stored.type, stored.id)
+    if current is None or current.sha256 != stored.sha256:
+        raise Stale
+    _check_template(desk, ready, explicit=True)
+    why = asked.gate(tx, current, message.id) if asked.gate is not None else ""
+    if why:
+        return Receipt("", stored.thread_id, f"Not sent: {why}")
+    automation.sent_by_hand(tx, desk, current, now)
+    handed = Handed(tenant_id, asked.by, ready.recipients, b"")
+    receipt = _queue(tx, terms, desk, handed, ready, ready.control.first_attempt(now), now)
+    mark_sent(tx, to_ms(now), tenant_id, stored.type, stored.id)
+    touch_thread(tx, to_ms(now), tenant_id, stored.thread_id)
     return receipt
 
 
@@ -90,36 +113,48 @@ def _place(tx: Transaction, now_ms: int, desk: Desk, ready: Ready) -> tuple[Read
     tenant_id, message = desk.tenant.id, ready.message
     document = ready.document
     if document is None:
-        _place_relay(tx, now_ms, tenant_id, ready)
-        return ready, True
+        return _place_relay(tx, now_ms, tenant_id, ready), True
+    about = about_document(document, [rcpt.address for rcpt in ready.recipients])
+    adopt(tx, tenant_id, about, find_place(tx, now_ms, tenant_id, about, ""))
     key = (document.type, document.id, document.number)
     thread_id = thread_of_document(tx, now_ms, tenant_id, key, document.number, ready.customer)
-    kept = put_document(tx, now_ms, tenant_id, stored(document, thread_id, document.canonical()))
+    customer = keep_customer(tx, now_ms, tenant_id, document, ready.named)
+    row = stored(document, thread_id, document.canonical(), customer)
+    kept = put_document(tx, now_ms, tenant_id, row)
     if kept != "unchanged":
         data = {"type": document.type, "id": document.id, "revision": document.revision}
         add_event(tx, now_ms, tenant_id, f"document.{kept}", thread_id=thread_id, message_id=message.id, data=data)
-    return replace(ready, message=replace(message, thread_id=thread_id)), kept != "unchanged"
+    if kept == "updated":
+        follow_document(tx, now_ms, tenant_id, (document.type, document.id), thread_id, document.status)
+    # what is sent by hand is what was handed over; an automatic mail holds the document as it is when it goes (S28)
+    detail = message.detail if ready.control.event else {**message.detail, "state": row.sha256}
+    return replace(ready, message=replace(message, thread_id=thread_id, detail=detail)), kept != "unchanged"
 
 
-def _place_relay(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> None:
+def _place_relay(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> Ready:
+    """Keep a composed mail's thread and what is known of its document."""
     control, thread_id = ready.control, ready.message.thread_id
-    known = find_thread(tx, tenant_id, control.thread_key) if control.thread_key else None
-    if known is None:
+    place = find_place(tx, now_ms, tenant_id, ready.about, thread_id)
+    if place.thread_id != thread_id or (control.named and place.document_id != control.document_id):
+        raise Stale  # the first mail about its document was accepted while this one was being signed
+    if place.known:
+        adopt(tx, tenant_id, ready.about, place)
+        touch_thread(tx, now_ms, tenant_id, thread_id)
+    else:
         key = (control.document_type, control.document_id, control.number)
         add_thread(
             tx, now_ms, tenant_id, thread_id,
-            key=control.thread_key, subject=ready.message.subject, document=key, customer=ready.customer,
+            key=place.key, subject=ready.message.subject, document=key, customer=ready.customer,
         )  # fmt: skip
-    elif known.id != thread_id:  # its first mail was accepted while this one was being signed
-        raise Stale
-    else:
-        touch_thread(tx, now_ms, tenant_id, known.id)
-    automation.keep_facts(tx, now_ms, tenant_id, ready)
+    decided = control.event or control.test or control.template == "none"  # whether it is sent is seen later
+    ready = replace(ready, noted=control.named and not place.known and not decided)
+    automation.keep_facts(tx, now_ms, tenant_id, ready, keep_mailed(tx, now_ms, tenant_id, control, ready.named))
+    return ready
 
 
 def _check_template(desk: Desk, ready: Ready, *, explicit: bool) -> None:
     template = ready.message.template
-    if ready.document is not None and explicit and not choice_of(template, desk.settings).enabled:
+    if template and explicit and not desk.uses(template):
         raise Refused(550, "5.7.1", f"the template {template} is off for this tenant; turn it on, or use another")
 
 
@@ -160,7 +195,7 @@ def _queue(
         due_at=due_at,
         expires_at=max(to_ms(at), now_ms) + terms.expire_ms,
     )
-    text = _answer(tx, now_ms, desk, ready, at, now)
+    text = _answer(tx, now_ms, desk, ready, at, now) + _to_known(ready)
     _note_accepted(tx, now_ms, handed, message, len(booked), text)
     left, notes = (booked, []) if "suppressed" in control.force else _drop_suppressed(tx, now_ms, booked)
     if node:
@@ -181,6 +216,14 @@ def _answer(tx: Transaction, now_ms: int, desk: Desk, ready: Ready, at: datetime
         return _held(message.id, at, now, desk)
     text = f"Queued {message.id}, thread {message.thread_id}"
     return f"{text}, template {message.template}" if ready.document is not None else text
+
+
+def _to_known(ready: Ready) -> str:
+    """What is said when a document names no address, and its customer's known contacts are mailed."""
+    if not ready.message.detail.get("known_contacts"):
+        return ""
+    named = ", ".join(str(one.address) for one in ready.recipients[:10])
+    return f"; the document names no address, so it goes to the customer's known contacts ({named})"
 
 
 def _held(message_id: str, at: datetime, now: datetime, desk: Desk) -> str:

@@ -48,6 +48,16 @@ def attachments_of(
             yield _given_file(file)
 
 
+def own_pdf(document: Document) -> Attachment | None:
+    """The PDF that came with the document."""
+    return next((_given_file(file) for file in document.files if file.role == "pdf" and file.content), None)
+
+
+def other_files(document: Document) -> tuple[Attachment, ...]:
+    """What came with the document beside its PDF."""
+    return tuple(_given_file(file) for file in document.files if file.role != "pdf" and file.content)
+
+
 def _given_file(file: File) -> Attachment:
     stem, dot, ending = file.filename.rpartition(".")
     name = (

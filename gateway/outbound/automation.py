@@ -6,18 +6,29 @@ Used inside the door's transaction (`outbound.accepting`), where the document's 
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gateway.mail.reply import Refused
+from gateway.outbound.customers import unwanted_by
 from gateway.outbound.desk import Desk
 from gateway.outbound.handed import Ready
 from gateway.outbound.queue import cancel, is_waiting, reschedule
-from gateway.outbound.triggers import SETTLED, TRIGGERS, Facts, choice_of, decide, earliest, need_trigger
+from gateway.outbound.reminders import REMINDING
+from gateway.outbound.reminding import hindrance, open_ledger
+from gateway.outbound.triggers import SETTLED, TRIGGERS, Facts, Trigger, choice_of, decide, earliest, need_trigger
 from gateway.store.database import Transaction, to_ms
-from gateway.store.documents import DOCUMENT_TYPES, StoredDocument, get_document, mark_sent, put_document, set_automatic
-
-COMPOSED = b'{"composed"'  # how the body of a document begins of which only X-AR-* fields are known
+from gateway.store.documents import (
+    DOCUMENT_TYPES,
+    StoredDocument,
+    add_named,
+    get_document,
+    mark_sent,
+    put_document,
+    set_automatic,
+)
+from gateway.store.reminders import keep_promise
+from gateway.store.reminding import COMPOSED as COMPOSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,9 @@ class Plan:
 def plan(tx: Transaction, desk: Desk, ready: Ready, changed: bool, now: datetime) -> Plan:
     """What is to be done with a message, and with the automatic mail that its document may be waiting for."""
     control, message = ready.control, ready.message
-    if not message.document_type and not control.event:  # most mail: nothing to look up
+    if control.template == "none" and ready.document is None:
+        return Plan(None, "X-AR-Template is none")
+    if ready.noted or (not message.document_type and not control.event):  # most mail: nothing to look up
         return Plan(control.first_attempt(now))
     document = get_document(tx, desk.tenant.id, message.document_type, message.document_id)
     waiting = document is not None and bool(document.automatic_id) and _waits(tx, desk, document.automatic_id)
@@ -66,9 +79,25 @@ def _plan_event(
         _cancel(tx, desk, document, now, "a corrected mail takes its place")
     choice = choice_of(trigger.template, desk.settings) if trigger.template else None
     decision = decide(ready.control.event, choice, facts, now, desk.tenant.timezone)
+    if decision.at is not None and document is not None:
+        unwanted = unwanted_by(tx, desk.tenant.id, document.customer_key, trigger.template)
+        if unwanted:
+            return Plan(None, unwanted)
     if decision.at is not None and ready.document is not None and not ready.recipients:
         return Plan(None, "the document names no address to send to")
+    if decision.at is not None and (why := _hindrance(tx, desk, ready, trigger, now)):
+        return Plan(None, why)
     return Plan(decision.at, decision.why, automatic=trigger.holds)
+
+
+def _hindrance(tx: Transaction, desk: Desk, ready: Ready, trigger: Trigger, now: datetime) -> str:
+    """Why a reminder that a billing system asks for must not go: the same rules as for those of our own."""
+    message = ready.message
+    if trigger.holds or trigger.template not in REMINDING or not message.document_type or ready.control.test:
+        return ""
+    ledger = open_ledger(desk.tenant.id, desk.settings, desk.tenant.timezone)
+    addresses = tuple(rcpt.address for rcpt in ready.recipients)
+    return hindrance(tx, ledger, (message.document_type, message.document_id), trigger.template, addresses, now)
 
 
 def _facts(ready: Ready, document: StoredDocument | None) -> Facts:
@@ -93,6 +122,12 @@ def _correct(tx: Transaction, desk: Desk, document: StoredDocument, changed: boo
     return reschedule(tx, desk.tenant.id, document.automatic_id, to_ms(at) if changed else None) or at
 
 
+def sent_by_hand(tx: Transaction, desk: Desk, document: StoredDocument, now: datetime) -> None:
+    """The document is sent another way just now: its automatic mail, while it waits, is cancelled (S29)."""
+    if document.automatic_id and _waits(tx, desk, document.automatic_id):
+        _cancel(tx, desk, document, now, "it was sent by hand")
+
+
 def _cancel(tx: Transaction, desk: Desk, document: StoredDocument, now: datetime, why: str) -> None:
     cancel(tx, to_ms(now), desk.tenant.id, (document.automatic_id, 0), why)
 
@@ -104,7 +139,7 @@ def mark(tx: Transaction, desk: Desk, ready: Ready) -> None:
         set_automatic(tx, desk.tenant.id, message.document_type, message.document_id, message.id)
 
 
-def keep_facts(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> None:
+def keep_facts(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready, customer_key: str = "") -> None:
     """Give a composed mail's document a row, so that "sent" and "one automatic mail" have a place.
 
     Only what X-AR-* fields say is known of it; a document that was handed over as data is never overwritten by less.
@@ -112,9 +147,10 @@ def keep_facts(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> No
     control, message = ready.control, ready.message
     if not control.document_type:
         return
-    known = get_document(tx, tenant_id, control.document_type, control.document_id)
-    if known is not None and not known.body.startswith(COMPOSED):
-        return
+    known = None if ready.noted else get_document(tx, tenant_id, control.document_type, control.document_id)
+    said = control.amount or control.balance or control.issued or control.due or control.status
+    if known is not None and (not known.body.startswith(COMPOSED) or (control.named and not said)):
+        return  # it was handed over as data; or a number in a subject says nothing new
     if control.document_type not in DOCUMENT_TYPES:  # fmt: skip
         raise Refused(554, "5.6.0", f'X-AR-Document "{control.document_type}" is no type of document; write invoice/…')
     facts = {"composed": True, "number": control.number, "amount": control.amount, "issued": control.issued,
@@ -137,8 +173,20 @@ def keep_facts(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> No
         body=body,
         sha256=hashlib.sha256(body).hexdigest(),
         thread_id=message.thread_id,
+        customer_key=customer_key,
     )
-    put_document(tx, now_ms, tenant_id, made)
+    if ready.noted:
+        add_named(tx, now_ms, tenant_id, made)
+    elif put_document(tx, now_ms, tenant_id, _completed(made, known) if known else made) == "updated":
+        keep_promise(tx, now_ms, tenant_id, (made.type, made.id))
+
+
+def _completed(made: StoredDocument, known: StoredDocument) -> StoredDocument:
+    """What a later mail says of a document, with what an earlier one said and it does not."""
+    names = ("status", "language", "currency", "customer_id", "total", "balance", "issue_date", "due_date")
+    kept: dict[str, str] = {name: getattr(known, name) for name in names if not getattr(made, name)}
+    number = known.number if made.number == made.id else made.number
+    return replace(made, number=number, **kept)  # type: ignore[arg-type]
 
 
 def mark_as_sent(tx: Transaction, now: datetime, tenant_id: str, type: str, document_id: str) -> bool:

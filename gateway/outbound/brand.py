@@ -13,7 +13,10 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brand:
-    """How a tenant looks. `colour` is #rrggbb (else ours is used); `logo` PNG or JPEG bytes; `language` its default."""
+    """How a tenant looks. `colour` is #rrggbb (else ours is used); `logo` PNG or JPEG bytes; `language` its default.
+
+    `einvoice` "factur-x": the PDF of an invoice or credit note carries it as XML too; it wants `country`.
+    """
 
     company: str
     contact_email: str = ""
@@ -24,6 +27,8 @@ class Brand:
     colour: str = ""
     logo: bytes | None = None
     language: str = "ro"
+    country: str = ""
+    einvoice: str = ""
 
     @property
     def accent(self) -> str:

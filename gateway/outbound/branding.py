@@ -77,6 +77,7 @@ class Frame:
     language: str = ""
     feedback_id: str = ""
     automatic: bool = True  # False for what a clerk wrote
+    unsubscribe: tuple[str, ...] = ()  # URIs by which the customer turns such mail off; a web address first
     date: datetime
 
 
@@ -115,6 +116,11 @@ def frame_fields(frame: Frame) -> list[bytes]:
         fields.append(encode_text("Content-Language", frame.language))
     if frame.feedback_id:
         fields.append(encode_text("Feedback-ID", frame.feedback_id))
+    if frame.unsubscribe:  # RFC 2369 §3.2; one click is for web addresses (RFC 8058 §3.1)
+        named = b",\r\n ".join(f"<{uri}>".encode() for uri in frame.unsubscribe)
+        fields.append(b"List-Unsubscribe: " + named + b"\r\n")
+        if frame.unsubscribe[0].startswith("http"):
+            fields.append(b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n")
     return fields
 
 

@@ -10,7 +10,7 @@ from datetime import date
 from gateway.mail.reply import Refused
 from gateway.outbound.documents.fields import date_of
 from gateway.outbound.documents.model import Document
-from gateway.outbound.facts import is_settled
+from gateway.outbound.texts import is_settled
 
 _ALWAYS = {
     "estimate": "estimate",

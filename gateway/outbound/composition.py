@@ -6,7 +6,7 @@ thread opens with the reason: it is neither dropped nor sent bare. The PDF is ke
 """
 
 import asyncio
-import base64
+import contextlib
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
@@ -21,35 +21,31 @@ from gateway.mail.address import parse_address
 from gateway.mail.header import date as date_field
 from gateway.mail.header_mailboxes import Mailbox
 from gateway.mail.reply import Refused
-from gateway.outbound.automation import COMPOSED
+from gateway.outbound.attachments import Attachment, other_files
 from gateway.outbound.branding import frame_fields
-from gateway.outbound.desk import Desk, Desks
-from gateway.outbound.documents import Document, read_document
-from gateway.outbound.documents.model import File
+from gateway.outbound.customers import name_customer
+from gateway.outbound.desk import Desk, Desks, Stale
+from gateway.outbound.filling import texts_of
+from gateway.outbound.ingredients import Ingredients, read_ingredients, without_files
 from gateway.outbound.letterhead import Letterhead
+from gateway.outbound.oversize import Linked, left_behind, link
 from gateway.outbound.queue import Booked, find_deliveries, hold, unbook, with_content
-from gateway.outbound.rendering import Brand, Rendered, render_mail
+from gateway.outbound.rendering import Rendered, render_mail
 from gateway.outbound.rendering import compose as compose_mail
 from gateway.outbound.texts import language_of
 from gateway.outbound.triggers import choice_of
 from gateway.store.database import Database, Transaction, to_ms
-from gateway.store.documents import (
-    DOCUMENT_TYPES,
-    find_documents,
-    get_document,
-    get_pdf,
-    mark_sent,
-    put_pdf,
-)
+from gateway.store.documents import mark_sent, put_pdf
 from gateway.store.events import add_event
 from gateway.store.messages import OWN_SERVER, Message, get_content, get_message, put_content
+from gateway.store.preferences import is_optional
+from gateway.store.shared_files import put_shared_file
 from gateway.store.threads import name_thread, open_thread
 from gateway.wire.workers import WorkerFailed
 
 log = structlog.get_logger()
 
 RENDER_FAILED = "render_failed"
-BUNDLED = ("receipt", "refund")  # their PDF holds the paid invoices too
 CRASHES = 3  # tries of a document whose worker dies under it, before it is held
 Key = tuple[str, str]
 
@@ -67,6 +63,7 @@ class Composition:
     letterhead: Letterhead
     run: Callable[..., Awaitable[Any]]
     clock: Callable[[], datetime]
+    max_message: int = 20 * 2**20  # bytes of a mail: files that would make it larger become links
     under_way: dict[Key, asyncio.Task[None]] = field(default_factory=dict)
 
 
@@ -97,28 +94,18 @@ async def _render_once(composition: Composition, made: Booked) -> None:
 async def _render(composition: Composition, made: Booked) -> None:
     """Render and keep; a failure holds the message and opens its thread."""
     try:
-        message, document, related = await composition.database.read(_read, made)
-        desk = await composition.desks.get(made.tenant_id, fresh=True)
-        if desk is None:
-            raise _Lost
+        desk, work = await _gather(composition, made)
         now = composition.clock()
-        brand = brand_of(desk)
-        drawn = await composition.database.read(_with_pdf, made.tenant_id, document, brand, related)
-        rendered = await composition.run(
-            render_mail,
-            message.template,
-            drawn,
-            brand,
-            day_of(desk, now),
-            bool(message.detail.get("attach_pdf", choice_of(message.template, desk.settings).attach_pdf)),
-            str(message.detail.get("personal", "")),
-            related,
-        )
-        raw = await asyncio.to_thread(_finish, composition, desk, message, rendered, now)
-        await composition.database.write(
-            _keep, now, replace(message, flags=message.flags | OWN_SERVER * desk.own_server), document,
-            drawn_from(document, brand, rendered.language, related), rendered, raw,
-        )  # fmt: skip
+        rendered = await _draw(composition, desk, work, now)
+        pdf = rendered.attachments[0] if _attaches(desk, work.message) else None
+        large = left_behind(rendered, composition.max_message)
+        linked = link(large, composition.letterhead.public_url, composition.max_message)
+        if linked:
+            rendered = await _draw(composition, desk, work, now, rendered, linked)
+        raw = await asyncio.to_thread(_finish, composition, desk, work.message, rendered, now)
+        message = replace(work.message, flags=work.message.flags | OWN_SERVER * desk.own_server)
+        work = replace(work, message=message)
+        await composition.database.write(_keep, now, work, rendered, raw, pdf, linked)
     except (WorkerFailed, Refused, _Lost) as error:
         if _may_pass(error) and made.attempts < CRASHES:
             raise  # its delivery is tried again later
@@ -127,51 +114,74 @@ async def _render(composition: Composition, made: Booked) -> None:
         await composition.database.write(_hold, composition.clock(), made, why)
 
 
+async def _gather(composition: Composition, made: Booked) -> tuple[Desk, Ingredients]:
+    """The tenant's desk, prepared again when its settings have changed, and what the message is made of."""
+    for fresh in (False, True, True):
+        desk = await composition.desks.get(made.tenant_id, fresh=fresh)
+        with contextlib.suppress(Stale):
+            work = await composition.database.read(read_ingredients, made, desk) if desk else None
+            if desk is None or work is None:
+                raise _Lost
+            return desk, work
+    raise Refused(451, "4.3.2", "the tenant's settings are being changed; release the message in a moment")
+
+
+async def _draw(
+    composition: Composition,
+    desk: Desk,
+    work: Ingredients,
+    now: datetime,
+    drawn: Rendered | None = None,
+    linked: tuple[Linked, ...] = (),
+) -> Rendered:
+    """The mail with its files. `drawn` has them all when some are to stay behind, `linked`: none is drawn again.
+
+    A worker draws a PDF only when there is none of this state of the document; what is at hand does not travel to it.
+    """
+    message, document = work.message, work.document
+    attach = _attaches(desk, message)
+    at_hand = drawn is not None or work.pdf is not None or not attach
+    behind = {id(one.file): (one.file.filename, one.url, len(one.file.data)) for one in linked}
+    pdf = behind.get(id(drawn.attachments[0])) if drawn is not None and attach else None
+    rendered: Rendered = await composition.run(
+        render_mail,
+        message.template,
+        without_files(document) if at_hand else document,
+        work.brand,
+        day_of(desk, now),
+        attach,
+        str(message.detail.get("personal", "")),
+        tuple(without_files(one) for one in work.related),
+        texts_of(desk.settings, message.template, language_of(document, work.brand.language)),
+        _preferences(composition, desk, message),
+        pdf[1:] if pdf else None,
+        str(message.detail.get("button", "")),
+        tuple(facts for facts in behind.values() if facts is not pdf),
+        not at_hand,
+    )
+    if drawn is not None:
+        return replace(rendered, attachments=tuple(one for one in drawn.attachments if id(one) not in behind))
+    if not at_hand:
+        return rendered
+    others = await asyncio.to_thread(other_files, document)
+    return replace(rendered, attachments=(work.pdf, *others) if work.pdf and attach else others)
+
+
+def _attaches(desk: Desk, message: Message) -> bool:
+    """Whether the PDF goes along: as this message was asked for, else as the tenant has its template."""
+    return bool(message.detail.get("attach_pdf", choice_of(message.template, desk.settings).attach_pdf))
+
+
 def _may_pass(error: Exception) -> bool:
     """Whether the worker's death may have had nothing to do with the document: memory ran out, we are stopping."""
     return isinstance(error, WorkerFailed) and error.kind == "crashed"
 
 
-def _read(tx: Transaction, made: Booked) -> tuple[Message, Document, tuple[Document, ...]]:
-    message = get_message(tx, made.tenant_id, made.message_id)
-    if message is None:
-        raise _Lost
-    stored = get_document(tx, made.tenant_id, message.document_type, message.document_id)
-    if stored is None:
-        raise _Lost
-    document = read_document(stored.body)
-    return message, document, _related(tx, made.tenant_id, document)
-
-
-def _related(tx: Transaction, tenant_id: str, document: Document) -> tuple[Document, ...]:
-    """The documents that a receipt or refund is about, as far as they were handed over: they go with it (S35)."""
-    if document.type not in BUNDLED:
-        return ()
-    found = []
-    for one in document.related:
-        type = one.type if one.type in DOCUMENT_TYPES else "invoice"  # else it is what people call an invoice
-        stored = get_document(tx, tenant_id, type, one.id) if one.id else None
-        if stored is None:
-            stored = next((s for s in find_documents(tx, tenant_id, one.number) if s.type == type), None)
-        if stored is not None and not stored.body.startswith(COMPOSED):
-            found.append(read_document(stored.body))
-    return tuple(found)
-
-
-def brand_of(desk: Desk) -> Brand:
-    """What a rendered mail shows of the company."""
-    tenant = desk.tenant
-    known = {name: str(value) for name, value in tenant.brand.items()}
-    return Brand(
-        company=tenant.company,
-        contact_email=tenant.contact_email,
-        phone=known.get("phone", ""),
-        address=known.get("address", ""),
-        idno=known.get("idno", ""),
-        vat=known.get("vat", ""),
-        colour=known.get("colour", ""),
-        language=tenant.language,
-    )
+def _preferences(composition: Composition, desk: Desk, message: Message) -> str:
+    """The link by which a mail's customer turns such mail off; "" for mail that it needs."""
+    if not is_optional(message.template, message.detail):
+        return ""
+    return composition.letterhead.preferences_url(desk.tenant, message.thread_id)
 
 
 def _finish(composition: Composition, desk: Desk, message: Message, rendered: Rendered, now: datetime) -> bytes:
@@ -184,6 +194,7 @@ def _finish(composition: Composition, desk: Desk, message: Message, rendered: Re
         now,
         template=message.template,
         language=rendered.language,
+        optional=is_optional(message.template, message.detail),
     )
     to, cc = ([Mailbox(name, parse_address(a)) for name, a in message.detail.get(kind, [])] for kind in ("to", "cc"))
     raw = compose_mail(rendered, to, cc, [*frame_fields(frame), date_field(now)])
@@ -191,15 +202,11 @@ def _finish(composition: Composition, desk: Desk, message: Message, rendered: Re
 
 
 def _keep(
-    tx: Transaction,
-    now: datetime,
-    message: Message,
-    document: Document,
-    digest: str,
-    rendered: Rendered,
-    raw: bytes,
-) -> None:
-    now_ms = to_ms(now)
+    tx: Transaction, now: datetime, work: Ingredients, rendered: Rendered, raw: bytes, pdf: Attachment | None,
+    linked: tuple[Linked, ...],
+) -> None:  # fmt: skip
+    """Keep the mail, the document's PDF, and the files that stayed behind."""
+    now_ms, message = to_ms(now), work.message
     kept = put_content(
         tx, message.tenant_id, message.id, raw,
         subject=rendered.subject, body_text=rendered.text, language=rendered.language, flags=message.flags,
@@ -207,16 +214,25 @@ def _keep(
     )  # fmt: skip
     if not kept:  # another node was faster; its bytes count
         return
+    document = work.document
     mark_sent(tx, now_ms, message.tenant_id, document.type, document.id)  # an automatic mail is sent when it is due
+    if is_optional(message.template, message.detail):
+        name_customer(tx, now_ms, message.tenant_id, document)
     name_thread(tx, message.tenant_id, message.thread_id, rendered.subject)
-    pdf = next((one for one in rendered.attachments if one.media_type == "application/pdf"), None)
-    if pdf is not None:
-        key = (document.type, document.id, digest)
-        put_pdf(tx, now_ms, message.tenant_id, key, pdf.filename, pdf.data)
-    data = {"template": message.template, "language": rendered.language, "size": len(raw)}
-    add_event(
-        tx, now_ms, message.tenant_id, "message.rendered", thread_id=message.thread_id, message_id=message.id, data=data
-    )
+    if pdf is not None and not work.kept:
+        put_pdf(tx, now_ms, message.tenant_id, (document.type, document.id, work.digest), pdf.filename, pdf.data)
+    source = "" if pdf is None else "kept" if work.kept else "given" if work.pdf else "drawn"
+    data = {"template": message.template, "language": rendered.language, "size": len(raw), "pdf": source}
+    _note(tx, now_ms, message, "message.rendered", data)
+    for one in linked:
+        file = (one.file.filename, one.file.media_type, one.file.data)
+        until = put_shared_file(tx, now_ms, message.tenant_id, one.token, message.id, message.thread_id, file)
+        data = {"filename": one.file.filename, "size": len(one.file.data), "until": f"{until:%Y-%m-%d}"}
+        _note(tx, now_ms, message, "message.linked", data)
+
+
+def _note(tx: Transaction, now_ms: int, message: Message, type: str, data: dict[str, Any]) -> None:
+    add_event(tx, now_ms, message.tenant_id, type, thread_id=message.thread_id, message_id=message.id, data=data)
 
 
 def _listed(rendered: Rendered) -> list[dict[str, Any]]:
@@ -230,26 +246,6 @@ def _listed(rendered: Rendered) -> list[dict[str, Any]]:
         }
         for one in rendered.attachments
     ]
-
-
-def _with_pdf(
-    tx: Transaction, tenant_id: str, document: Document, brand: Brand, related: tuple[Document, ...]
-) -> Document:
-    """The document with the PDF that was drawn of just this state before, so that it is drawn once (S5)."""
-    key = (document.type, document.id, drawn_from(document, brand, language_of(document, brand.language), related))
-    found = get_pdf(tx, tenant_id, key)
-    if found is None or related or any(file.role == "pdf" for file in document.files):
-        return document
-    content = base64.b64encode(found[1]).decode("ascii")
-    known = File(filename=found[0], content_type="application/pdf", role="pdf", content=content)
-    return document.model_copy(update={"files": (known, *document.files)})
-
-
-def drawn_from(document: Document, brand: Brand, language: str, related: tuple[Document, ...] = ()) -> str:
-    """The hash of all that a PDF shows: the same hash, the same bytes."""
-    facts = [getattr(brand, name) for name in Brand.__dataclass_fields__ if name != "logo"]
-    seen = [json.dumps([language, *facts], ensure_ascii=False).encode(), brand.logo or b"", document.canonical()]
-    return hashlib.sha256(b"\n".join([*seen, *(one.canonical() for one in related)])).hexdigest()
 
 
 def _hold(tx: Transaction, now: datetime, made: Booked, why: str) -> None:

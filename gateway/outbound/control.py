@@ -43,6 +43,7 @@ class Control:
     document_type: str = ""
     document_id: str = ""
     number: str = ""
+    named: bool = False  # the document is known by its number only (outbound.placing), not by an id
     amount: str = ""  # a decimal
     balance: str = ""
     currency: str = ""
@@ -143,8 +144,7 @@ def _read_smtpapi(control: Control, data: dict[str, Any]) -> Control:
 
 
 def _set(control: Control, member: str, value: Any) -> Control:
-    changes = {member: value}
-    return replace(control, **changes)
+    return replace(control, **{member: value})
 
 
 def _with_tags(control: Control, values: tuple[str, ...]) -> Control:

@@ -14,6 +14,8 @@ from typing import Any
 
 from gateway.mail.address import Address, parse_address
 from gateway.outbound.signing import Signer, SigningKey, load_key
+from gateway.outbound.triggers import choice_of
+from gateway.store.assets import get_logo
 from gateway.store.database import Database, Transaction
 from gateway.store.domains import open_keys, unaligned_domains
 from gateway.store.routes import get_server
@@ -21,7 +23,7 @@ from gateway.store.sealed import Seal
 from gateway.store.template_settings import list_settings
 from gateway.store.tenants import Tenant, get_tenant, list_identities, tenant_revision
 
-REMEMBERED = 10_000  # tenants
+REMEMBERED = 2_000  # tenants: each may have a logo of 200 KB
 
 
 class Stale(Exception):
@@ -39,6 +41,7 @@ class Desk:
     signers: Mapping[str, Signer] = field(default_factory=dict, hash=False)
     unaligned: frozenset[str] = frozenset()  # domains of authors whose mail stays on the shared address
     settings: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    logo: bytes | None = field(default=None, repr=False)
     own_server: bool = False  # its mail leaves through its own SMTP server
 
     @property
@@ -58,6 +61,10 @@ class Desk:
         """Raises Stale when the tenant's settings are no longer these."""
         if tenant_revision(tx, self.tenant.id) != self.tenant.revision:
             raise Stale
+
+    def uses(self, template: str) -> bool:
+        """Whether the tenant has a template turned on."""
+        return choice_of(template, self.settings).enabled
 
 
 class Desks:
@@ -100,7 +107,10 @@ class Desks:
         if own and server is None and identities:
             author = next((a for a in map(parse_address, identities) if a.domain not in unaligned), self._shared)
         settings = list_settings(tx, tenant_id)
-        return Desk(tenant, identities, author, self._shared, signers, unaligned, settings, server is not None)
+        return Desk(
+            tenant, identities, author, self._shared, signers, unaligned, settings, get_logo(tx, tenant_id),
+            server is not None,
+        )  # fmt: skip
 
     def _signers(
         self, tx: Transaction, tenant_id: str, domains: AbstractSet[str]

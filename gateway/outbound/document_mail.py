@@ -5,7 +5,7 @@ goes to; the header and the document's contacts only give names and places (To, 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -16,8 +16,9 @@ from gateway.mail.message import Head
 from gateway.mail.reply import Refused
 from gateway.outbound.choosing import choose_template
 from gateway.outbound.control import Control
+from gateway.outbound.customers import Known, Named
 from gateway.outbound.desk import Desk
-from gateway.outbound.documents import Document, sendable
+from gateway.outbound.documents import Document, Recipient, sendable
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.texts import templates
 from gateway.outbound.triggers import TRIGGERS
@@ -36,6 +37,13 @@ class Letter:
     to: tuple[tuple[str, str], ...] = ()
     cc: tuple[tuple[str, str], ...] = ()
     control: Control = field(default_factory=Control)
+    language: str = ""  # of the customer, as it is known beside the document
+    known: bool = False  # the recipients are the customer's known contacts: the document names none
+
+    @property
+    def named(self) -> tuple[Named, ...]:
+        """The recipients that the mail names, with their places."""
+        return (*(("to", *pair) for pair in self.to), *(("cc", *pair) for pair in self.cc))
 
 
 def address_document(
@@ -46,46 +54,57 @@ def address_document(
     control: Control,
     sent_before: bool,
     today: date,
+    known: Known = Known(),  # noqa: B008 it is frozen
+    enabled: Callable[[str], bool] = lambda _: True,
 ) -> Letter:
-    """Whom a document goes to, and with which template.
+    """Whom a document goes to, and with which template. `known`: what is known of its customer beside it; `enabled`:
+    whether the tenant uses a template.
 
+    The envelope decides, else the document's contacts, else those known of the customer.
     Raises Refused for a draft that is to be sent by hand, for a template that does not fit, and when nobody is named.
     """
-    template = _template(document, control, sent_before, today)
+    template = _template(document, control, sent_before, today, enabled)
     if template and document.type not in templates()[template].fits:
         raise Refused(554, "5.6.0", f"the template {template} does not fit a document of type {document.type}")
     if not control.event and template:
         sendable(document)
     recipients = tuple(address for address in envelope if not letterhead.is_send_address(address))
+    named = document.recipients()
     if not recipients:
-        recipients = tuple(one.address for one in document.recipients())
+        recipients = tuple(one.address for one in named)
+    if from_known := not recipients:
+        named = known.recipients
+        recipients = tuple(one.address for one in named)
     if not recipients and not control.event and template:  # an event opens the thread instead (never in silence)
         raise Refused(554, "5.6.0", "the document names no address to send to; add customer.contacts[].email")
-    places = _places(document, head, recipients)
+    places = _places(named, head, recipients)
     to, cc = (tuple((name, str(a)) for kind, name, a in places.values() if kind == wanted) for wanted in ("to", "cc"))
-    return Letter(document, template, recipients, to, cc, control)
+    return Letter(document, template, recipients, to, cc, control, known.language, from_known and bool(recipients))
 
 
-def _template(document: Document, control: Control, sent_before: bool, today: date) -> str:
+def _template(
+    document: Document, control: Control, sent_before: bool, today: date, enabled: Callable[[str], bool]
+) -> str:
     """The template that is asked for: by name, by the event, or by hand after the document's state; "" for none."""
     if control.template:
         return "" if control.template == "none" else control.template
     if control.event:
         return TRIGGERS[control.event].template
-    return choose_template(document, sent_before, today)
+    chosen = choose_template(document, sent_before, today)
+    if chosen == "paid_invoice" and not sent_before and not enabled(chosen):
+        return "new_invoice"  # it was paid before it was sent, and goes to its customer for the first time all the same
+    return chosen
 
 
-def _places(document: Document, head: Head, recipients: tuple[Address, ...]) -> dict[str, tuple[str, str, Address]]:
+def _places(
+    named: Sequence[Recipient], head: Head, recipients: tuple[Address, ...]
+) -> dict[str, tuple[str, str, Address]]:
     """(to, cc or bcc; name; address) of the recipients that the mail may name, by their keys.
 
-    The document's contacts first, then the header of the mail that handed it over; a sole recipient is named anyway.
+    The contacts first, then the header of the mail that handed it over; a sole recipient is named anyway.
     """
     envelope = {address.key for address in recipients}
-    places = {
-        one.address.key: (one.kind, one.name, one.address)
-        for one in document.recipients()
-        if one.address.key in envelope
-    }
+    places = {one.address.key: (one.kind, one.name, one.address) for one in named if one.address.key in envelope}
     for kind in ("to", "cc"):
         for box in read_mailboxes(head.raw_value(kind)):
             if box.address.key in envelope:
@@ -95,6 +114,12 @@ def _places(document: Document, head: Head, recipients: tuple[Address, ...]) -> 
     return places
 
 
+def named_in(head: Head, recipients: tuple[Address, ...]) -> tuple[Named, ...]:
+    """The recipients that a mail's header names, with their places."""
+    places = _places((), head, recipients).values()
+    return tuple((kind, name, str(address)) for kind, name, address in places)
+
+
 def document_message(
     letterhead: Letterhead, desk: Desk, letter: Letter, personal: str, credential: str, now: datetime
 ) -> Message:
@@ -102,6 +127,12 @@ def document_message(
     document, message_id = letter.document, new_id()
     detail: dict[str, Any] = letter.control.remembered()
     detail |= {"to": [list(pair) for pair in letter.to], "cc": [list(pair) for pair in letter.cc]}
+    if letter.control.language:  # it holds whatever a corrected document says
+        detail["language"] = letter.control.language
+    if letter.known:
+        detail["known_contacts"] = True
+    if letter.control.button:
+        detail["button"] = letter.control.button
     if letter.control.attach_pdf is not None:
         detail["attach_pdf"] = letter.control.attach_pdf
     return Message(
@@ -120,6 +151,8 @@ def document_message(
         language=letter.control.language
         or document.language
         or document.payer_or_customer.language
+        or document.customer.language
+        or letter.language
         or desk.tenant.language,
         detail=detail | ({"personal": personal} if personal else {}),
         document_type=document.type,
@@ -128,8 +161,8 @@ def document_message(
     )
 
 
-def stored(document: Document, thread_id: str, body: bytes) -> StoredDocument:
-    """A document's row; `body` is its canonical form."""
+def stored(document: Document, thread_id: str, body: bytes, customer_key: str = "") -> StoredDocument:
+    """A document's row; `body` is its canonical form, `customer_key` its customer's in `store.customers`."""
     totals = document.totals
     return StoredDocument(
         type=document.type,
@@ -148,4 +181,5 @@ def stored(document: Document, thread_id: str, body: bytes) -> StoredDocument:
         body=body,
         sha256=hashlib.sha256(body).hexdigest(),
         thread_id=thread_id,
+        customer_key=customer_key,
     )

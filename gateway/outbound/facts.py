@@ -9,7 +9,7 @@ from decimal import Decimal
 from gateway.outbound.documents.fields import decimal_of
 from gateway.outbound.documents.model import Document
 from gateway.outbound.filling import amount_of, valid_until
-from gateway.outbound.texts import Language, balance_of, is_zero
+from gateway.outbound.texts import Language, balance_of, is_settled, is_zero
 
 Fact = tuple[str, str]
 
@@ -41,14 +41,6 @@ def open_amount(document: Document) -> str:
 def is_payable(document: Document) -> bool:
     """Whether there is anything to pay by this document."""
     return decimal_of(open_amount(document)) > 0
-
-
-def is_settled(document: Document) -> bool:
-    """Whether it was paid in full: its status says so, or money came and nothing is left."""
-    totals = document.totals
-    if totals is None or document.status == "paid":
-        return document.status == "paid"
-    return decimal_of(totals.paid) > 0 and decimal_of(balance_of(document)) <= 0
 
 
 def sum_of(document: Document, words: Language) -> Fact:

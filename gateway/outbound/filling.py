@@ -1,8 +1,9 @@
 """Puts the facts of one document into the texts of a template.
 
 Called by rendering and lint. `fill` promises that no sentence has a hole: a part of one whose token is unknown is left
-out; a document that lacks what the sentence is about is refused, with the field that is missing. The marks of a text:
-`{token}`; `[ … ]`, left out when a token in it is empty; `[?name … ]`, left out when the named fact does not hold.
+out; a document that lacks what the sentence is about is refused, with the field that is missing. The marks of our own
+texts: `{token}`; `[ … ]`, left out when a token in it is empty; `[?name … ]`, left out when the named fact does not
+hold. What a tenant says in place of ours is in another language (`tenant_language`), with the same variables.
 """
 
 import re
@@ -10,13 +11,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
+from gateway.mail.header_text import scrub
 from gateway.mail.reply import Refused
 from gateway.outbound.documents.fields import date_of, decimal_of
 from gateway.outbound.documents.model import Document
-from gateway.outbound.texts import Language, balance_of, capitalised, language, noun_of
+from gateway.outbound.tenant_facts import BUTTON_MARK, NOUNS, TOKENS, tenant_facts
+from gateway.outbound.tenant_language import Missing, say
+from gateway.outbound.texts import Language, balance_of, capitalised, is_settled, language, noun_of
 
-__all__ = ["TOKENS", "Texts", "amount_of", "fill", "put", "valid_until"]
+__all__ = ["NOUNS", "PARTS", "TOKENS", "Texts", "amount_of", "fill", "put", "tell", "texts_of", "valid_until"]
+
+PARTS = {
+    "subject": 200,
+    "preheader": 200,
+    "title": 200,
+    "text": 10_000,
+    "button": 60,
+}  # of a tenant; characters of each
 
 OPTIONAL = re.compile(r"\[(?:\?(\w+) )?([^\]]*)\]")
 TOKEN = re.compile(r"\{(\w+)\}")
@@ -30,20 +43,16 @@ _FIELDS = {
     "balance": "totals.balance",
     "plan_total": "totals.balance",
     "amount": "totals.total",
+    "value": "totals.total",
 }  # where a token comes from, when its name does not say so
-NOUNS = ("doc", "Doc", "doc_def", "doc_acc", "doc_gen", "doc_dat", "doc_short")
-TOKENS = frozenset(
-    (
-        *NOUNS, "number", "about", "plan_number", "company", "customer", "amount", "balance", "due_date", "valid_until",
-        "days_late", "in_days", "paid_date", "installments_text", "plan_total", "approve_by", "reason", "next_attempt",
-        "period", "date", "plan", "start_date", "interval", "act", "pdf", "bundle", "alone",
-    )
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """One template in one language, filled in; plain text, not escaped. `button` is "" when the template has none."""
+    """One template in one language, filled in; plain text, not escaped. `button` is "" when the template has none.
+
+    `lead` may have several paragraphs, a blank line between two; `after` are those that follow the button.
+    """
 
     language: str
     title: str
@@ -53,6 +62,13 @@ class Texts:
     lead: str
     button: str
     footer: str
+    after: str = ""
+
+
+def texts_of(settings: Mapping[tuple[str, str], Mapping[str, Any]], key: str, code: str) -> dict[str, str]:
+    """What the tenant with these settings says in template `key` and language `code`, by PARTS; empty: all is ours."""
+    changed = settings.get((key, code), {})
+    return {part: str(changed[part]) for part in PARTS if changed.get(part)}
 
 
 def fill(
@@ -69,25 +85,61 @@ def fill(
     """The texts of template `key` in language `code` for one document.
 
     `company` is the tenant's name as customers know it; `today` the tenant's day; `pdf` whether a PDF goes with it and
-    `bundled` whether the documents that it names are in that PDF; `texts` what a tenant says in place of ours.
-    Raises `Refused` 554 5.6.0 when a sentence needs what the document lacks.
+    `bundled` whether the documents that it names are in that PDF; `texts` what a tenant says instead (`texts_of`).
+    Raises `Refused` 554 5.6.0 when a sentence needs what the document lacks, 501 5.5.4 when a tenant's text is wrong.
     """
     words = language(code)
-    found = dict(words.template(key)) | dict(texts or {})
     tokens = _tokens(words, document, company, today)
     tokens |= {"pdf": _when(pdf), "bundle": _when(pdf and bundled), "alone": _when(pdf and not bundled)}
     name = _contact_name(document)
+    known, own = words.template(key), {part: text for part, text in (texts or {}).items() if text}
+    found = {part: text for part, text in known.items() if ("text" if part == "lead" else part) not in own}
     _check_whole(key, found, tokens, document)
+    told = {part: put(text, tokens) for part, text in found.items()}
+    if own:
+        facts = tenant_facts(document, words, tokens, name, today)
+        told |= {part: _say(key, part, own[part], words, facts, document) for part in PARTS if part in own}
+    lead, _, after = told.get("text", told.get("lead", "")).partition(BUTTON_MARK)
     return Texts(
         language=words.code,
-        title=put(found["title"], tokens),
-        subject=put(found["subject"], tokens),
-        preheader=capitalised(put(found["preheader"], tokens).removeprefix(" · ")),
+        title=told["title"],
+        subject=told["subject"],
+        preheader=capitalised(told["preheader"].removeprefix(" · ")),
         greeting=put(words.text("greeting", "known" if name else "unknown"), {"contact": name}),
-        lead=put(found["lead"], tokens),
-        button=put(found.get("button", ""), tokens),
+        lead=lead.strip("\n"),
+        button=told.get("button", ""),
         footer=words.text("footer", "reply"),
+        after=after.replace(BUTTON_MARK, "").strip("\n"),
     )
+
+
+def tell(code: str, document: Document, company: str, today: date) -> dict[str, Any]:
+    """Every variable that a tenant's text may speak of, of one document with a PDF."""
+    words = language(code)
+    tokens = _tokens(words, document, company, today) | {"pdf": "yes", "bundle": "", "alone": "yes"}
+    return tenant_facts(document, words, tokens, _contact_name(document), today)
+
+
+def _say(key: str, part: str, source: str, words: Language, facts: Mapping[str, Any], document: Document) -> str:
+    """A part in a tenant's words, which must say something; the button's place is kept in the text only."""
+    try:
+        said = say(source, words.code, facts)
+    except Missing as missing:
+        lacking, hint = _lacks(key, missing.path, document).reply, f"ask first, as {{% if {missing.path} %}}"
+        raise Refused(lacking.code, lacking.enhanced, f"{lacking.text} in its {part}; {hint}") from None
+    except Refused as refused:
+        at = f"the {part} of the template {key} ({words.code}), which this tenant wrote, "
+        raise Refused(refused.reply.code, refused.reply.enhanced, at + refused.reply.text) from None
+    if part == "text":  # the button stands between paragraphs
+        halves = [[scrub(line).rstrip() for line in half.split("\n")] for half in said.split(BUTTON_MARK)]
+        said = BUTTON_MARK.join("\n".join(half).strip("\n") for half in halves)
+    else:
+        said = scrub(_BREAK.sub(" ", said.replace(BUTTON_MARK, ""))).strip()
+    if not said.replace(BUTTON_MARK, "").strip() and part != "preheader":
+        raise Refused(
+            554, "5.6.0", f"the {part} of the template {key} ({words.code}) says nothing of {document.number}"
+        )
+    return said if len(said) <= PARTS[part] else said[: PARTS[part] - 1].rstrip() + "…"
 
 
 def put(text: str, tokens: Mapping[str, str]) -> str:
@@ -138,9 +190,14 @@ def _check_whole(key: str, found: Mapping[str, str], tokens: Mapping[str, str], 
     for name in ("subject", "preheader", "lead", "button"):
         for token in TOKEN.findall(OPTIONAL.sub("", found.get(name, ""))):
             if not tokens[token]:
-                field = _FIELDS.get(token, token)
-                text = f"{document.type} {document.number} has no {field}, which the template {key} speaks of"
-                raise Refused(554, "5.6.0", text)
+                raise _lacks(key, token, document)
+
+
+def _lacks(key: str, name: str, document: Document) -> Refused:
+    field = _FIELDS.get(name, name.removeprefix("document."))
+    return Refused(
+        554, "5.6.0", f"{document.type} {document.number} has no {field}, which the template {key} speaks of"
+    )
 
 
 def _when(holds: bool) -> str:
@@ -163,6 +220,8 @@ def _tokens(words: Language, document: Document, company: str, today: date) -> d
         "customer": document.customer.name,
         "amount": words.money(amount, currency),
         "balance": words.money(balance, currency),
+        "value": words.money(amount if is_settled(document) else balance, currency),
+        "settled": _when(is_settled(document)),
         "valid_until": words.date(valid_until(document)),
         "paid_date": words.date(paid),
         "period": words.period(statement.start, statement.end) if statement else "",
@@ -188,6 +247,7 @@ def _due(words: Language, document: Document, today: date) -> dict[str, str]:
     autopay = document.autopay
     return {
         "due_date": words.date(document.due_date),
+        "pay_by": "" if is_settled(document) else words.date(document.due_date),
         "days_late": words.count("days", max((today - due).days, 0)) if due else "",
         "reason": autopay.reason.rstrip(".") if autopay else "",
         "next_attempt": words.date(autopay.next_attempt_at) if autopay else "",

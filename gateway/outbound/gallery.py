@@ -2,13 +2,16 @@
 
 Called by `make gallery` (scripts/gallery.py takes the pictures) and by tests, which hold the texts against golden
 files. The samples are read from a folder, `TYPE_LANGUAGE.json` for each type and language; where a template speaks of a
-state (paid, late, cancelled), the sample is put into it. The same samples give the same files.
+state (paid, late, cancelled), the sample is put into it. `variants` are what a mail may look like besides: with a
+tenant's own words, with logos of odd shapes, with a PDF that is too large. The same samples give the same files.
 """
 
 import html
 import json
+import struct
+import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,27 +28,38 @@ BRANDS: Mapping[str, Brand] = {
     "ru": Brand(company="Днестр Логистик", phone="+373 231 00 000", colour="#1f4fa3", language="ru"),
     "en": Brand(company="Codru Software", contact_email="billing@codru.example", colour="#ffcc33", language="en"),
 }
-VIEWS = ("light", "dark", "phone", "phone-dark")  # the pictures of a mail's HTML
+VIEWS = ("light", "dark", "phone", "phone-dark", "text")  # the pictures of a mail
+LOGOS = {"ro": (900, 90), "ru": (120, 480), "en": (40, 16)}  # wide, tall, tiny
+OWN_WORDS = {
+    "ro": "Vă mulțumim că lucrați cu noi.\n\nFactura este mai jos.\n\n{{ button }}\n\nCu respect,\nEchipa Acme",
+    "ru": "Благодарим за сотрудничество.\n\nСчёт — ниже.\n\n{{ button }}\n\nС уважением,\nкоманда «Днестр»",
+    "en": "Thank you for your business.\n\nThe invoice is below.\n\n{{ button }}\n\nKind regards,\nThe Codru team",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A template, and a document for which it would be sent. `related` are the documents that a receipt pays."""
+    """A template, and a document for which it would be sent. `related` are the documents that a receipt pays.
+
+    `variant` names what is unusual about it, and `more` is what `render_mail` is told for it.
+    """
 
     key: str
     document: Document
     brand: Brand
     today: date
     related: tuple[Document, ...] = ()
+    variant: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """What its files are called."""
-        return f"{self.key}.{self.document.language}"
+        return ".".join(part for part in (self.key, self.document.language, self.variant) if part)
 
     def render(self) -> Rendered:
         """Its mail."""
-        return render_mail(self.key, self.document, self.brand, self.today, related_documents=self.related)
+        return render_mail(self.key, self.document, self.brand, self.today, related_documents=self.related, **self.more)
 
 
 def situations(samples: Path) -> Iterator[Situation]:
@@ -60,13 +74,51 @@ def situations(samples: Path) -> Iterator[Situation]:
             yield Situation(key, _document(_put_into_state(key, values)), BRANDS[code], today, related)
 
 
+def variants(samples: Path) -> Iterator[Situation]:
+    """What a mail may look like besides, in the three languages."""
+    preferences = "https://mail.gateway.example/preferences/k3VnXw7Rb2"
+    files = "https://mail.gateway.example/f/9fQm2LkT8x"
+    for one in situations(samples):
+        code = one.document.language
+        if one.key == "late_payment_reminder":
+            yield replace(one, variant="preferences", more={"preferences": preferences})
+        if one.key == "new_invoice":
+            yield replace(one, variant="own-words", more={"texts": {"text": OWN_WORDS[code]}})
+            yield replace(one, variant="logo", brand=replace(one.brand, logo=_logo(*LOGOS[code])))
+        if one.key == "statement":
+            yield replace(one, variant="download", more={"download": (files, 24_700_000), "preferences": preferences})
+
+
+def _logo(width: int, height: int) -> bytes:
+    """A picture of that size, with a border, a cross and a transparent ground."""
+
+    def pixel(x: int, y: int) -> bytes:
+        edge = min(x, y, width - 1 - x, height - 1 - y) < max(min(width, height) // 12, 1)
+        cross = abs(x * height - y * width) < width * height // 12
+        return b"\x16\x2a\x5c\xff" if edge or cross else b"\0\0\0\0"
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    rows = b"".join(b"\0" + b"".join(pixel(x, y) for x in range(width)) for y in range(height))
+    head = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
 def write_gallery(samples: Path, target: Path) -> list[str]:
-    """Write NAME.html, NAME.txt and NAME.pdf of every mail, and one page that shows all of them; returns the names."""
+    """Write NAME.html, NAME.txt and NAME.pdf of every mail, and what `write_index` needs; returns the names.
+
+    In NAME.html the logo is a file beside it, since a browser knows no `cid:`.
+    """
     target.mkdir(parents=True, exist_ok=True)
     sections = []
-    for situation in situations(samples):
+    for situation in (*situations(samples), *variants(samples)):
         rendered = situation.render()
-        (target / f"{situation.name}.html").write_text(rendered.html, "utf-8")
+        shown = rendered.html
+        if rendered.logo:
+            (target / f"{situation.name}.logo.png").write_bytes(rendered.logo.data)
+            shown = shown.replace("cid:logo", f"{situation.name}.logo.png")
+        (target / f"{situation.name}.html").write_text(shown, "utf-8")
         (target / f"{situation.name}.txt").write_text(rendered.text, "utf-8")
         pdfs = [item.data for item in rendered.attachments if item.media_type == "application/pdf"]
         for data in pdfs:
@@ -92,7 +144,7 @@ def write_index(target: Path) -> Path:
         text = html.escape((target / f"{name}.txt").read_text("utf-8"))
         parts.append(
             f'<section id="{name}"><h2>{name}</h2><p>{html.escape(subject)}</p>'
-            f"<div>{shown}<figure><pre>{text}</pre><figcaption>text</figcaption></figure></div></section>"
+            f"<div>{shown}</div><details><summary>text</summary><pre>{text}</pre></details></section>"
         )
     path = target / "index.html"
     path.write_text(_FRAME.replace("<!--sections-->", "\n".join(parts)), "utf-8")
@@ -137,7 +189,7 @@ section { padding: 20px 0; border-top: 1px solid #9aa1ab; }
 section > div { display: flex; gap: 16px; align-items: flex-start; overflow-x: auto; padding-bottom: 12px; }
 figure { margin: 0; flex: none; }
 img { display: block; height: 900px; background: #fff; box-shadow: 0 1px 4px #0004; }
-pre { margin: 0; padding: 16px; height: 868px; overflow: auto; background: #fff; font: 12px/1.4 monospace; }
+pre { margin: 0; padding: 16px; background: #fff; font: 12px/1.4 monospace; }
 figcaption { padding-top: 6px; color: #4d545d; }
 </style></head><body><h1>Gallery of the mails</h1>
 <!--sections-->

@@ -1,12 +1,23 @@
 """The values that pass through the door: what a doorstep hands over, what it gets back, what is ready to be kept."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from gateway.mail.address import Address, parse_address
 from gateway.outbound.control import Control
+from gateway.outbound.customers import Named
 from gateway.outbound.documents import Document
+from gateway.outbound.placing import About
 from gateway.outbound.queue import Booked
+from gateway.store.database import Transaction
+from gateway.store.documents import StoredDocument
 from gateway.store.messages import Message
+
+# Asked once more in the transaction that keeps a message: (transaction, the document, the message's id) -> why it is
+# not sent after all, "" when it is. What it notes there is undone with the message.
+Gate = Callable[[Transaction, StoredDocument, str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +38,27 @@ class Handed:
     raw: bytes
     peer: str = ""
     smtputf8: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """That a document which was handed over before be sent. `by` is who asks, for the timeline.
+
+    `template` "" is the one that the document's state asks for; no `recipients` are the document's own. `detail` is
+    kept with the message.
+    """
+
+    tenant_id: str
+    document_type: str
+    document_id: str
+    by: str
+    template: str = ""
+    recipients: tuple[Rcpt, ...] = ()
+    not_before: datetime | None = None
+    attach_pdf: bool | None = None
+    personal: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    gate: Gate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +85,9 @@ class Ready:
     customer: str = ""
     control: Control = field(default_factory=Control)
     digest: str = ""  # of the content, when an idempotency key was given
+    named: tuple[Named, ...] = ()  # the recipients that the header names, when the customer is
+    about: About = field(default_factory=About)  # which document and thread a composed mail belongs to
+    noted: bool = False  # its document, new and known by its number only, was noted as sent when it was placed
 
 
 def parse_recipients(addresses: tuple[str, ...]) -> tuple[Rcpt, ...]:

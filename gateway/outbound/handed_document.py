@@ -6,11 +6,12 @@ somebody designed is sent as it is. A text/plain part beside the document is the
 """
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from gateway.mail.message import Part, decode, decode_text, walk
 from gateway.mail.reply import Refused
+from gateway.outbound.customers import Known
 from gateway.outbound.documents import Document, read_document, refuse
 from gateway.outbound.documents.model import File
 from gateway.outbound.einvoice import explain_einvoice
@@ -29,6 +30,7 @@ class Found:
     document: Document | None = None
     personal: str = ""
     sent_before: bool = False  # found out by the door
+    customer: Known = field(default_factory=Known)  # likewise: what is known beside the document
 
 
 def where(raw: bytes) -> Where:

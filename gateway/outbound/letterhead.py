@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.mail.address import Address, parse_address
+from gateway.mail.preferences import preferences_key, preferences_token
 from gateway.mail.verp import reply_address, return_path
 from gateway.outbound.branding import Frame
 from gateway.store.tenants import Tenant
@@ -22,6 +23,7 @@ class Letterhead:
     return_domain: str
     inbox_domain: str
     reply_key: bytes = field(repr=False)
+    public_url: str = ""  # where customers reach the pages, without a final slash; "" when they cannot
 
     def return_path(self, token: str) -> str:
         """The envelope sender of a delivery."""
@@ -43,6 +45,18 @@ class Letterhead:
         """Whether a recipient only means "to whom the document says": send@ the inbox domain."""
         return address.domain == self.inbox_domain and address.local.lower() == "send"
 
+    def preferences_url(self, tenant: Tenant, thread_id: str) -> str:
+        """Where the customer of a thread turns reminders off, and on again; "" when customers reach no pages."""
+        if not self.public_url:
+            return ""
+        token = preferences_token(preferences_key(self.reply_key), tenant.id, thread_id)
+        return f"{self.public_url}/preferences/{token}"
+
+    def unsubscribe(self, tenant: Tenant, thread_id: str) -> tuple[str, ...]:
+        """What List-Unsubscribe names: the page and an address (RFC 2369 §3.2), the page alone taking one click."""
+        url, mailto = self.preferences_url(tenant, thread_id), f"mailto:{self.reply_to(tenant, thread_id)}"
+        return (*((url,) if url else ()), f"{mailto}?subject=unsubscribe")  # inbound.replies reads it
+
     def frame(
         self,
         tenant: Tenant,
@@ -55,8 +69,9 @@ class Letterhead:
         language: str = "",
         references: tuple[str, ...] = (),
         automatic: bool = True,
+        optional: bool = False,
     ) -> Frame:
-        """The frame of one message."""
+        """The frame of one message. `optional`: its customer may turn such mail off (List-Unsubscribe)."""
         return Frame(
             author_name=tenant.company,
             author=author,
@@ -68,5 +83,6 @@ class Letterhead:
             language=language,
             feedback_id=f"{template}:{tenant.slug}:{self.hostname}",
             automatic=automatic,
+            unsubscribe=self.unsubscribe(tenant, thread_id) if optional else (),
             date=now,
         )

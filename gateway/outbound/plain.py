@@ -29,10 +29,14 @@ def plain_text(shown: dict[str, Any], texts: Texts, sheet: Sheet) -> str:
         "tables": [_titled(table) for table in shown["tables"]],
         "payment": _columns(shown["ways"]),
         "notes": [_wrap(note) for note in sheet.notes],
-        "personal": ["\n".join(_wrap(line) for line in lines) for lines in shown["personal"]],
+        "personal": _blocks(shown["personal"]),
+        "before": _blocks([["".join(line) for line in lines] for lines in shown["before"]]),
+        "after": _blocks(shown["after"]),
+        "downloads": [_linked(one) for one in shown["downloads"]],
+        "preferences": _linked(shown["preferences"]),
         "imprint": "\n".join(_wrap(line) for line in shown["imprint"]),
     }
-    wrapped = {name: _wrap(getattr(texts, name)) for name in ("greeting", "lead", "footer")}
+    wrapped = {name: _wrap(getattr(texts, name)) for name in ("greeting", "footer")}
     body = page("email/mail.txt").render(values | {"t": wrapped})
     clean = [scrub(line).rstrip() if line != "-- " else line for line in body.split("\n")]
     return "\n".join(clean).strip("\n") + "\n"
@@ -85,6 +89,16 @@ def _columns(pairs: Iterable[tuple[str, str]]) -> str:
     pairs = list(pairs)
     width = min(max((len(name) for name, _ in pairs), default=0), _MOST_NAME) + 3
     return "\n".join(f"  {scrub(name) + ': ':<{width}}{scrub(value)}" for name, value in pairs)
+
+
+def _blocks(blocks: Iterable[Sequence[str]]) -> list[str]:
+    """Paragraphs of lines."""
+    return ["\n".join(_wrap(line) for line in lines) for lines in blocks]
+
+
+def _linked(said: Sequence[str]) -> str:
+    """A sentence, and what its link is called; the URL stands on a line of its own, so that no client breaks it."""
+    return f"{_wrap(f'{said[0]} {said[1]}:')}\n{said[2]}" if said else ""
 
 
 def _wrap(text: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, bindparam, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, insert, literal_column, or_, select, text, update
 
 from gateway.mail.reasons import is_recipient_fault, reason_of
 from gateway.mail.status import Action, DeliveryStatus
@@ -558,6 +558,29 @@ def thread_recipients(tx: Transaction, tenant_id: str, thread_id: str) -> set[st
     )
     where = (delivery.c.tenant_id == tenant_id) & delivery.c.message_id.in_(message_ids)
     return {row[0].lower() for row in tx.all(select(delivery.c.recipient).where(where).distinct())}
+
+
+SOME_MAILS = 20
+_SOME_RECIPIENTS = Prepared(
+    select(delivery.c.recipient).where(
+        delivery.c.tenant_id == bindparam("k_tenant"),
+        delivery.c.message_id.in_(
+            select(message.c.message_id)
+            .where(
+                message.c.tenant_id == bindparam("k_tenant"),
+                message.c.thread_id == bindparam("k_thread"),
+                message.c.direction == literal_column("'out'"),
+            )
+            .suffix_with(text(f"LIMIT {SOME_MAILS}"))  # `limit` would add a parameter on SQLite
+        ),
+    )
+)
+
+
+def some_recipients(tx: Transaction, tenant_id: str, thread_id: str) -> set[str]:
+    """The (lower-case) addresses that some mails of a thread went to: bounded where a thread is not, so unordered."""
+    rows = tx.run(_SOME_RECIPIENTS, {"k_tenant": tenant_id, "k_thread": thread_id}).fetchmany(1000)
+    return {row[0].lower() for row in rows}
 
 
 def park(tx: Transaction, now_ms: int, made: Booked, why: str) -> None:

@@ -3,11 +3,12 @@
 Called by the door. Refuses an author that is not the tenant's, and what branding refuses. Pure but for the given ids.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gateway.mail.address import Address
-from gateway.mail.message import Head, decode_text, walk
+from gateway.mail.message import Head, Part, decode_text
 from gateway.mail.reply import Refused
 from gateway.outbound.branding import Needs, brand, needs, read_author
 from gateway.outbound.control import Control
@@ -37,9 +38,10 @@ def frame_relay(
     credential: str,
     now: datetime,
     *,
+    parts: Sequence[Part] = (),
     smtputf8: bool = False,
 ) -> Relayed:
-    """Frame and sign a mail; `ids` are those of its message and thread."""
+    """Frame and sign a mail; `ids` are those of its message and thread, `parts` are its own."""
     author = check_author(desk, head)
     message_id, thread_id = ids
     template = control.template if control.template not in ("", "none") else "relay"
@@ -55,7 +57,7 @@ def frame_relay(
         replace(
             named,
             rfc_message_id=frame.message_id,
-            body_text=_excerpt(raw),
+            body_text=_excerpt(raw, parts),
             size=len(made),
             flags=_flags(needs(framed), recipients, smtputf8) | OWN_SERVER * desk.own_server,
         ),
@@ -110,9 +112,9 @@ def _received(letterhead: Letterhead, message_id: str, now: datetime) -> bytes:
     return f"Received: by {letterhead.hostname} (A/R mail gateway) id {message_id};\r\n\t{stamp}\r\n".encode()
 
 
-def _excerpt(raw: bytes) -> str:
+def _excerpt(raw: bytes, parts: Sequence[Part]) -> str:
     """The first words of the text, for the inbox; a message that cannot be read has none."""
-    for part in walk(raw, depth=10, parts=50):
+    for part in parts:
         if part.content_type == "text/plain" and part.disposition != "attachment":
             return decode_text(raw, part, limit=EXCERPT)
     return ""

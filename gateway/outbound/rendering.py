@@ -1,29 +1,26 @@
-"""The mail about a document: subject, HTML, text, attachments; and the MIME message made of them.
+"""The mail about a document: subject, HTML, text, attachments.
 
-Called by the submission door in a worker process (`wire.workers`): templates and WeasyPrint run on data of others.
+Called in a worker process (`wire.workers`), since templates and WeasyPrint run on data of others; `rendered` makes the
+message of it.
 Promises mail that reads well in any client: at most 600 px wide, dark mode, one button or none, everything said in the
 text part too, no remote image and no data: address, HTML below 100 KB. Everything is escaped. The same input gives the
 same bytes. Refuses (554 5.6.0) a document that must not be mailed.
 """
 
-import base64
-import binascii
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import date
-from hashlib import sha256
 from typing import Any
 
-from gateway.mail.header import address_list, disposition, encode_text
-from gateway.mail.header_mailboxes import Mailbox
 from gateway.mail.header_text import scrub
+from gateway.mail.picture import picture_size
 from gateway.mail.reply import Refused
 from gateway.outbound.attachments import Attachment, ascii_filename, attachments_of
 from gateway.outbound.documents import Document, sendable
 from gateway.outbound.filling import Texts, fill
 from gateway.outbound.pages import page
 from gateway.outbound.plain import plain_text
+from gateway.outbound.rendered import LOGO_ID, Rendered, compose
 from gateway.outbound.sheet import Brand, Row, Sheet, make_sheet
 from gateway.outbound.tables import Item, Table
 from gateway.outbound.texts import Language, Template, language, language_of, templates
@@ -33,21 +30,10 @@ __all__ = ["Attachment", "Brand", "Rendered", "ascii_filename", "compose", "rend
 MAX_ROWS = 20  # of each table, when a PDF holds them all
 MAX_ROWS_ALONE = 120
 IMPRINT_WIDTH = 60
+MAX_BUTTON = 60
+MAX_LOGO = (220, 48)  # pixels
 UNBROKEN = 24  # characters of a number that is kept on one line
 MAX_HTML = 100_000  # Gmail cuts a mail off at 102 KB
-_LOGO_ID = "logo"
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A mail without its header: `subject` and the parts. `logo` is shown in the HTML as `cid:logo@…`, or None."""
-
-    subject: str
-    html: str
-    text: str
-    attachments: tuple[Attachment, ...]
-    language: str
-    logo: Attachment | None = None
 
 
 def render_mail(
@@ -59,36 +45,52 @@ def render_mail(
     personal: str = "",
     related_documents: tuple[Document, ...] = (),
     texts: Mapping[str, str] | None = None,
+    preferences: str = "",
+    download: tuple[str, int] | None = None,
+    button_label: str = "",
+    linked: tuple[tuple[str, str, int], ...] = (),
+    draw: bool = True,
 ) -> Rendered:
     """The mail of template `key` about a document of a type that it fits; `today` is the tenant's day.
 
-    `attach_pdf` overrides the template's default. `personal` is what somebody wrote beside the document: it stands
-    under the greeting. `related_documents` follow a receipt or a refund in its PDF, each on pages of its own. A file of
-    the document with the role `pdf` stands in for ours. `texts` is what the tenant says in place of ours.
+    `attach_pdf` overrides the template's default; `draw` is False when the caller has the PDF and attaches it.
+    `related_documents` follow a receipt or a refund in its PDF. Said besides: `personal` under the greeting, what the
+    tenant says in place of ours (`texts`, `button_label`), and `preferences`, the URL that turns reminders off.
+    `download` is the URL of a PDF too large to go along, and its size; `linked` are further files: name, URL, size.
     Raises `Refused` 554 5.6.0 for a draft, for a template that does not fit, and for facts that its text lacks.
     """
     sendable(document)
-    template = _fitting(key, document)
-    with_pdf = template.attach_pdf if attach_pdf is None else attach_pdf
-    words = language(language_of(document, brand.language))
-    own = not any(file.role == "pdf" and file.content for file in document.files)
-    bundle = related_documents if own and document.type in ("receipt", "refund") else ()
-    said = fill(key, words.code, document, brand.company, today, pdf=with_pdf, bundled=bool(bundle), texts=texts)
+    template, words = _fitting(key, document), language(language_of(document, brand.language))
+    with_pdf = bool(download) or (template.attach_pdf if attach_pdf is None else attach_pdf)
+    attached, bundle = with_pdf and not download, _bundle(document, related_documents)
+    said = fill(key, words.code, document, brand.company, today, pdf=attached, bundled=bool(bundle), texts=texts)
     sheet = make_sheet(document, brand, words)
-    numbers = (document.number, *(one.number for one in document.related))
-    link = getattr(document.links, template.link, "") if document.links and template.link else ""
-    logo = Attachment(_LOGO_ID, brand.logo_type, brand.logo) if brand.logo and brand.logo_type else None
-    shown = _view(said, sheet, brand, words, link, numbers) | {"personal": _paragraphs(personal)}
+    shown = _view(said, sheet, brand, words, (document.number, *(one.number for one in document.related)))
+    shown |= _button(document, template, button_label or said.button) | {
+        "personal": _paragraphs(personal),
+        "downloads": _downloads(download, linked, words),
+        "preferences": _preferences(preferences, words),
+    }
+    html, text, logo = _parts(shown, said, sheet, brand, words, with_pdf)
+    files = tuple(attachments_of(document, brand, words, attached and draw, bundle))
+    return Rendered(said.subject, html, text, files, words.code, logo)
+
+
+def _bundle(document: Document, related: tuple[Document, ...]) -> tuple[Document, ...]:
+    """The documents that follow it in its PDF: those of a receipt or a refund, unless its PDF came with it."""
+    own = not any(file.role == "pdf" and file.content for file in document.files)
+    return related if own and document.type in ("receipt", "refund") else ()
+
+
+def _parts(
+    shown: dict[str, Any], said: Texts, sheet: Sheet, brand: Brand, words: Language, with_pdf: bool
+) -> tuple[str, str, Attachment | None]:
+    """The HTML part, the text part, and the logo if the HTML shows it."""
     rows = MAX_ROWS if with_pdf else MAX_ROWS_ALONE
+    logo = Attachment(LOGO_ID, brand.logo_type, brand.logo) if brand.logo and brand.logo_type else None
     html = _html(shown, sheet, words, rows, with_pdf, logo)
-    return Rendered(
-        subject=said.subject,
-        html=html,
-        text=plain_text(shown | _tables(sheet, words, rows if with_pdf else 10**4, with_pdf), said, sheet),
-        attachments=tuple(attachments_of(document, brand, words, with_pdf, bundle)),
-        language=words.code,
-        logo=logo if f"cid:{_LOGO_ID}" in html else None,
-    )
+    text = plain_text(shown | _tables(sheet, words, rows if with_pdf else 10**4, with_pdf), said, sheet)
+    return html, text, logo if f"cid:{LOGO_ID}" in html else None
 
 
 def _fitting(key: str, document: Document) -> Template:
@@ -107,58 +109,68 @@ def _html(
     """The HTML part with as many rows as its size allows."""
     for most in (rows, min(rows, MAX_ROWS)):
         tables = _tables(sheet, words, most, with_pdf)
-        html = page("email/mail.html").render(shown | tables | {"logo": _LOGO_ID if logo else ""})
+        html = page("email/mail.html").render(shown | tables | {"logo": _logo(logo)})
         if len(html.encode()) <= MAX_HTML:
             return html
-    bare = {"logo": "", "rows": (), "more": "", "tables": (), "notes": ()}
+    bare = {"logo": (), "rows": (), "more": "", "tables": (), "notes": ()}
     return page("email/mail.html").render(shown | bare)
 
 
-def compose(rendered: Rendered, to: Sequence[Mailbox], cc: Sequence[Mailbox], fields: Iterable[bytes]) -> bytes:
-    """The message (RFC 5322, MIME): `fields` as they are, To, Cc, Subject, then the parts. CRLF; body lines ≤ 76.
-
-    Boundaries come from the Message-ID among `fields`, so that the same input gives the same bytes.
-    """
-    head = b"".join(fields)
-    seed = re.search(rb"(?im)^message-id:\s*(\S+)", head)
-    mark = sha256(seed[1] if seed else rendered.subject.encode()).hexdigest()[:24]
-    head += address_list("To", to) if to else b"To: undisclosed-recipients:;\r\n"
-    if cc:
-        head += address_list("Cc", cc)
-    head += encode_text("Subject", rendered.subject) + b"MIME-Version: 1.0\r\n"
-    html = rendered.html.replace(f"cid:{_LOGO_ID}", f"cid:{_LOGO_ID}.{mark}@mail") if rendered.logo else rendered.html
-    body = _quoted("html", html)
-    if rendered.logo:
-        content_id = b"Content-ID: <" + f"{_LOGO_ID}.{mark}@mail".encode() + b">\r\n"
-        body = _multipart("related", f"r-{mark}", [body, _file(rendered.logo, "inline", content_id)])
-    body = _multipart("alternative", f"a-{mark}", [_quoted("plain", rendered.text), body])
-    if rendered.attachments:
-        files = [_file(item, "attachment", b"") for item in rendered.attachments]
-        body = _multipart("mixed", f"m-{mark}", [body, *files])
-    return head + body + (b"" if body.endswith(b"\r\n") else b"\r\n")
+def _logo(logo: Attachment | None) -> dict[str, Any]:
+    """The logo's id, and its size in a mail: as it is, or made smaller to fit; nothing when it says no size."""
+    size = picture_size(logo.data) if logo else None
+    if size is None:
+        return {}
+    width, height = size
+    scale = min(MAX_LOGO[0] / width, MAX_LOGO[1] / height, 1)
+    return {"id": LOGO_ID, "width": max(round(width * scale), 1), "height": max(round(height * scale), 1)}
 
 
-def _view(
-    texts: Texts, sheet: Sheet, brand: Brand, words: Language, link: str, numbers: Sequence[str]
-) -> dict[str, Any]:
+def _view(texts: Texts, sheet: Sheet, brand: Brand, words: Language, numbers: Sequence[str]) -> dict[str, Any]:
     """What a template shows, as text and tuples of text; the tables come apart."""
     payment = sheet.payment if sheet.payable else ()
     terms = ((words.labels["terms"], sheet.terms),) if sheet.terms and (payment or not sheet.payment) else ()
     return {
         "t": texts,
         "heading": _heading(texts.title, sheet.number),
-        "lead": _kept_whole(texts.lead, numbers),
+        "before": tuple(tuple(_kept_whole(line, numbers) for line in block) for block in _paragraphs(texts.lead)),
+        "after": _paragraphs(texts.after),
         "sheet": sheet,
         "label": words.labels,
         "brand": {"company": brand.company, "accent": brand.accent, "on_accent": brand.on_accent},
         "totals": tuple(fact for fact in sheet.totals if fact[1] != sheet.grand[1]),  # the sum itself comes last
-        "link": link,
-        "button": texts.button if link else "",
+        "accounts": bool(payment or sheet.pay),
         "payment": tuple((name, value) for name, value in (*payment, *terms) if not value.startswith("http")),
         "ways": payment + terms + (((words.labels["pay_online"], sheet.pay),) if sheet.pay else ()),
         "notes": tuple(_cut(note, 1500) for note in sheet.notes),
         "imprint": _imprint(sheet, brand),
     }
+
+
+def _button(document: Document, template: Template, label: str) -> dict[str, str]:
+    """The button's label and its link; both "" when the document has no link for it."""
+    link = getattr(document.links, template.link, "") if document.links and template.link else ""
+    return {"link": link, "button": _cut(scrub(label), MAX_BUTTON) if link else ""}
+
+
+def _downloads(
+    pdf: tuple[str, int] | None, files: Sequence[tuple[str, str, int]], words: Language
+) -> tuple[tuple[str, str, str], ...]:
+    """What is said of each file that is too large to go along, the words of its link, and the URL."""
+    found = [("pdf", "", *pdf)] if pdf else []
+    return tuple(
+        (
+            words.text("download", kind).replace("{size}", words.size(size)).replace("{name}", _cut(scrub(name), 80)),
+            words.text("download", f"{kind}_link"),
+            url,
+        )
+        for kind, name, url, size in (*found, *(("file", *file) for file in files))
+    )
+
+
+def _preferences(url: str, words: Language) -> tuple[str, ...]:
+    """How to turn reminders off: a question, the words of its link, and the URL; empty without one."""
+    return (words.text("footer", "preferences"), words.text("footer", "preferences_link"), url) if url else ()
 
 
 def _tables(sheet: Sheet, words: Language, most: int, with_pdf: bool) -> dict[str, Any]:
@@ -227,8 +239,9 @@ def _heading(title: str, number: str) -> tuple[str, str]:
 
 def _short(row: Row) -> dict[str, str]:
     """A line in a mail: what, how many at which price for one, and the amount."""
-    unit = f" / {row.unit}" if row.unit else ""
-    count = f"{row.quantity} × {row.price}{unit}" if row.price else f"{row.quantity} {row.unit}".rstrip()
+    counted = row.counted or row.quantity
+    unit = f" / {row.unit}" if row.unit and not row.counted else ""
+    count = f"{counted} × {row.price}{unit}" if row.price else row.counted or f"{row.quantity} {row.unit}".rstrip()
     shown = count if row.quantity not in ("", "1") else ""
     return {"name": _cut(row.description, 160), "count": _cut(shown, 160), "amount": row.amount}
 
@@ -251,27 +264,3 @@ def _imprint(sheet: Sheet, brand: Brand) -> tuple[str, ...]:
         else:
             lines.append(part)
     return tuple(line for line in lines if line)
-
-
-# --- MIME ----------------------------------------------------------------------------------------------------------
-
-
-def _quoted(subtype: str, text: str) -> bytes:
-    """A text part in quoted-printable (RFC 2045 §6.7): it survives every relay, and DKIM with it."""
-    body = binascii.b2a_qp(text.encode(), istext=True).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-    head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
-    return head.encode() + body
-
-
-def _file(item: Attachment, kind: str, more: bytes) -> bytes:
-    coded = base64.b64encode(item.data)
-    lines = b"\r\n".join(coded[at : at + 76] for at in range(0, len(coded), 76))
-    head = f"Content-Type: {item.media_type}\r\nContent-Transfer-Encoding: base64\r\n".encode()
-    return head + disposition(kind, item.filename) + more + b"\r\n" + lines
-
-
-def _multipart(subtype: str, boundary: str, parts: list[bytes]) -> bytes:
-    line = b"--" + boundary.encode()
-    head = f'Content-Type: multipart/{subtype}; boundary="{boundary}"\r\n\r\n'.encode()
-    body = b"".join(line + b"\r\n" + part + b"\r\n" for part in parts)  # the last CRLF is the boundary's
-    return head + body + line + b"--"

@@ -24,13 +24,17 @@ _PAID_OTHERWISE = ("receipt", "refund", "credit_note", "estimate", "subscription
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the document, every cell as text; `carried` is the sum of the amounts so far."""
+    """One line of the document, every cell as text; `carried` is the sum of the amounts so far.
+
+    `counted` is quantity and unit in one, `3 ore`; "" for a unit that is the billing system's own word.
+    """
 
     description: str
     sku: str
     details: str
     quantity: str
     unit: str
+    counted: str
     price: str
     tax: str
     amount: str
@@ -147,7 +151,9 @@ def _block(party: Party, role: str, words: Language) -> PartyBlock:
         _numbered(label["vat"], party.vat),
     ]
     lines += [_numbered(label["phone"], party.phone), party.email]
-    return PartyBlock(role, party.trade_name or party.name, tuple(line for line in lines if line))
+    # the legal name is who owes and who is owed; what people call it stands below
+    traded = party.trade_name if party.trade_name != party.name else ""
+    return PartyBlock(role, party.name, tuple(line for line in (traded, *lines) if line))
 
 
 def _numbered(name: str, value: str) -> str:
@@ -170,7 +176,8 @@ def _row(line: Line, currency: str, words: Language, carried: str) -> Row:
         sku=line.sku,
         details=line.details,
         quantity=words.number(line.quantity),
-        unit=line.unit,
+        unit=words.unit(line.unit),
+        counted=words.quantity(line.quantity, line.unit),
         price=words.number(line.unit_price, get_currency_precision(currency)),
         tax=words.number(line.tax_rate),
         amount=words.amount(line.amount, currency),

@@ -18,12 +18,14 @@ from datetime import datetime
 
 from gateway.mail.reply import Refused, Reply
 from gateway.outbound.handed import Handed, Rcpt
+from gateway.outbound.refusals import Refusal, note_refusal
 from gateway.outbound.submission import Door, accept
 from gateway.store.tenants import find_login, list_networks, verify_password
 from gateway.wire.smtp_session import Envelope, Recipient, Session
 
 REMEMBER_SECONDS = 5.0
 REMEMBERED = 10_000
+SHOWN = ("4.5.3", "5.1.", "5.3.4", "5.6.", "5.7.1")  # refusals of what was asked, not of how SMTP was spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,15 @@ class SubmissionDoorstep:
             domain == letterhead.inbox_domain and not letterhead.is_send_address(recipient.address)
         ):
             raise Refused(550, "5.7.1", f"{domain} is this gateway's own domain; mail to it is not relayed")
+
+    async def refused(self, session: Session, envelope: Envelope | None, reply: Reply) -> None:
+        """A size, a recipient, an ending of lines: the tenant sees what its billing system may not tell it."""
+        who = session.login or await self._logins.by_network(session.host)
+        if not isinstance(who, Who) or not reply.enhanced.startswith(SHOWN):
+            return
+        named = tuple(str(one.address) for one in envelope.recipients) if envelope else ()
+        refusal = Refusal(reply, named, credential=who.credential, peer=session.host)
+        await note_refusal(self._door.database, who.tenant_id, refusal, self._clock())
 
     async def data(self, session: Session, envelope: Envelope, raw: bytes) -> Sequence[Reply]:
         """The message: through the door, and its receipt is the answer."""

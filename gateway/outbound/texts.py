@@ -27,8 +27,8 @@ _RANGE = re.compile(r"(\d{1,4})\s*[-–]\s*(\d{1,4})\Z")
 _OVER = re.compile(r"(?:[>≥]\s*(\d{1,4})|(\d{1,4})\s*\+)\Z")
 _NBSP = "\u00a0"
 _TABLES = (
-    "formats", "greeting", "footer", "days", "installments", "when", "more_lines", "more_lines_bare", "labels",
-    "buckets", "intervals", "entry_types", "nouns", "templates", "bounce_reasons",
+    "formats", "greeting", "footer", "download", "days", "installments", "when", "more_lines", "more_lines_bare",
+    "labels", "buckets", "intervals", "entry_types", "nouns", "templates", "bounce_reasons",
 )  # fmt: skip
 _INTERVALS = {
     "daily": "day", "p1d": "day", "weekly": "week", "p1w": "week", "p7d": "week", "monthly": "month", "p1m": "month",
@@ -60,6 +60,7 @@ class Language:
         self.code = code
         self.locale = Locale(code)
         self._data = _load(code)
+        self._units: Mapping[str, str | Mapping[str, str]] = _load("units")[code]
         self.labels: Mapping[str, str] = self._data["labels"]
         self.bounce_reasons: Mapping[str, str] = self._data["bounce_reasons"]
 
@@ -152,6 +153,28 @@ class Language:
         form = forms.get(self.locale.plural_form(n), forms["other"])
         return str(form).replace("{n}", self.number(str(n)))
 
+    def unit(self, code: str) -> str:
+        """A unit of UN/ECE Rec 20 in words, as it stands for one: `HUR` is `oră`; what is not known stays as it is."""
+        found = self._units.get(code, code)
+        return found if isinstance(found, str) else found["one"]
+
+    def quantity(self, text: str, code: str) -> str:
+        """So many of a unit of UN/ECE Rec 20: `3 ore`, `20 de ore`, `1,5 часа`; "" for a unit that is not known."""
+        forms = self._units.get(code)
+        if not text or forms is None:
+            return ""
+        value = decimal_of(text)
+        shown = Decimal(f"{value.normalize():f}")  # CLDR counts the decimals that are seen
+        name = forms if isinstance(forms, str) else forms.get(self.locale.plural_form(abs(shown)), forms["other"])
+        return f"{self.number(text)}{_NBSP}{name}"
+
+    def size(self, size: int) -> str:
+        """A size in bytes as people say it: `12,3 MB`, `340 KB`."""
+        name, unit = ("megabytes", 10**6) if size >= 10**6 else ("kilobytes", 10**3)
+        value = max(Decimal(size) / unit, Decimal("0.1") if name == "megabytes" else Decimal(1))
+        shown = format_decimal(value, "#,##0.#" if name == "megabytes" else "#,##0", locale=self.locale)
+        return f"{shown}{_NBSP}{self.text('download', name)}"
+
     def in_days(self, n: int) -> str:
         """When it is, seen from today: `astăzi`, `mâine`, `în 5 zile`."""
         if n <= 0:
@@ -195,6 +218,14 @@ def balance_of(document: Document) -> str:
     if totals is None:
         return ""
     return totals.balance or f"{decimal_of(totals.total) - decimal_of(totals.paid) - decimal_of(totals.credited):f}"
+
+
+def is_settled(document: Document) -> bool:
+    """Whether it was paid in full: its status says so, or money came and nothing is left."""
+    totals = document.totals
+    if totals is None or document.status == "paid":
+        return document.status == "paid"
+    return decimal_of(totals.paid) > 0 and decimal_of(balance_of(document)) <= 0
 
 
 def noun_of(document: Document) -> str:

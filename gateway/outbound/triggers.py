@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 
 from gateway.mail.reply import Refused
 from gateway.outbound.texts import templates
+from gateway.store.reminders import SETTLED as SETTLED
 
 HOLD = timedelta(minutes=5)  # for corrections (S27, S28)
 MORNING = time(8)  # a document of a later day goes at this hour of that day, where the tenant is (S31)
-SETTLED = ("paid", "voided", "bad_debt", "draft", "declined", "expired", "canceled")  # never sent by itself (S33)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,24 @@ _SWITCHES = ("send_on_issue", "send_on_charge", "send_on_paid", "send_on_subscri
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A template as a tenant has it."""
+    """A template as a tenant has it.
+
+    Its reminders: the first `days_before` the day that it reminds of (0: it counts from that day), then `every_days`
+    (0: no more), at most `maximum` for a document (0: no limit), none for documents issued before `start` (ISO).
+    """
 
     enabled: bool
     attach_pdf: bool
     automatic: bool
+    every_days: int = 0
+    days_before: int = 0
+    start: str = ""
+    maximum: int = 0
+
+    @property
+    def reminds(self) -> bool:
+        """Whether it is sent by itself again and again."""
+        return self.enabled and bool(self.every_days or self.days_before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,10 @@ def choice_of(key: str, settings: Mapping[tuple[str, str], Mapping[str, Any]]) -
         enabled=bool(changed.get("enabled", default.enabled)),
         attach_pdf=bool(changed.get("attach_pdf", default.attach_pdf)),
         automatic=bool(changed.get("automatic", automatic)),
+        every_days=int(changed.get("every_days", default.auto.get("every_days", 0))),
+        days_before=int(changed.get("days_before", default.auto.get("days_before", 0))),
+        start=str(changed.get("start", "")),
+        maximum=int(changed.get("maximum", default.auto.get("maximum", 0))),
     )
 
 

@@ -8,6 +8,7 @@ nothing else. A commit that fails fails them all, as `StoreUnavailable`.
 """
 
 import asyncio
+import contextlib
 import os
 import queue
 import re
@@ -322,8 +323,18 @@ class Database:
         answers = self._run_apart(connection, batch)
         for at, (job, _, error) in enumerate(answers):
             if isinstance(error, self._errors):
-                answers[at] = self._run_apart(connection, [job])[0]
+                answers[at] = self._try_again(connection, job)
         return answers
+
+    def _try_again(self, connection: Connection, job: Job) -> Answer:
+        """One job alone. Whatever happens is its own: the others of its batch are committed by now."""
+        try:
+            return self._run_apart(connection, [job])[0]
+        except Exception as error:
+            log.error("store.second_try_failed", error=type(error).__name__, exc_info=True)
+            with contextlib.suppress(*self._errors):  # a broken connection shows at the next batch
+                connection.exec_driver_sql("ROLLBACK")
+            return job, None, StoreUnavailable("the database did not commit")
 
     def _run_together(self, connection: Connection, batch: list[Job]) -> list[Answer]:
         connection.exec_driver_sql(self._begin)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
-from gateway.store.database import Transaction, from_ms
+from gateway.store.database import Prepared, Transaction, from_ms
 from gateway.store.schema import document, pdf, revision
 
 
@@ -36,6 +36,7 @@ class StoredDocument:
     thread_id: str
     sent_at: datetime | None = None
     automatic_id: str = ""  # the one automatic message
+    customer_key: str = ""  # whose it is: store.customers
 
 
 DOCUMENT_TYPES = (
@@ -47,10 +48,21 @@ _NAMES = tuple(StoredDocument.__dataclass_fields__)
 _COLUMNS = [document.c["document_id" if name == "id" else name] for name in _NAMES]
 
 
+_THIS = (
+    (document.c.tenant_id == bindparam("k_tenant"))
+    & (document.c.type == bindparam("k_type"))
+    & (document.c.document_id == bindparam("k_document"))
+)
+
+
+def _key(tenant_id: str, type: str, document_id: str) -> dict[str, Any]:
+    return {"k_tenant": tenant_id, "k_type": type, "k_document": document_id}
+
+
 def put_document(tx: Transaction, now_ms: int, tenant_id: str, made: StoredDocument) -> str:
     """Keep a document or its new state: "received", "updated", or "unchanged"."""
     where = (document.c.tenant_id == tenant_id) & (document.c.type == made.type) & (document.c.document_id == made.id)
-    row = tx.first(select(document.c.sha256).where(where))
+    row = tx.first(select(document.c.sha256, document.c.customer_key).where(where))
     history = {"tenant_id": tenant_id, "type": made.type, "document_id": made.id, "sha256": made.sha256,
                "revision": made.revision, "body": made.body, "created_at": now_ms}  # fmt: skip
     if row is None or row[0] != made.sha256:
@@ -59,25 +71,57 @@ def put_document(tx: Transaction, now_ms: int, tenant_id: str, made: StoredDocum
         name: getattr(made, name) for name in _NAMES if name not in ("id", "sent_at", "automatic_id")
     }
     values["updated_at"] = now_ms
+    if row is not None and not made.customer_key:  # a mail about it that names no customer: it stays whose it was
+        del values["customer_key"]
     if row is None:
         tx.change(insert(document).values(tenant_id=tenant_id, document_id=made.id, created_at=now_ms, **values))
         return "received"
     if row[0] == made.sha256:
+        if made.customer_key and row[1] != made.customer_key:  # as an earlier version kept it, without one
+            tx.change(update(document).where(where).values(customer_key=made.customer_key))
         return "unchanged"
     tx.change(update(document).where(where).values(**values))
     return "updated"
 
 
+_NEW = [name for name in ("tenant_id", "document_id", "created_at", "updated_at", *_NAMES) if name != "id"]
+_ADD = Prepared(lambda make: make(document).on_conflict_do_nothing(), _NEW)
+
+
+def add_named(tx: Transaction, now_ms: int, tenant_id: str, made: StoredDocument) -> None:
+    """Keep a document that is known by the number in a mail that is being sent; no state of it is remembered."""
+    values = {name: getattr(made, name) for name in _NAMES if name != "id"}
+    values |= {"tenant_id": tenant_id, "document_id": made.id, "created_at": now_ms, "updated_at": now_ms}
+    tx.run(_ADD, values | {"sent_at": now_ms})
+
+
+def rename_document(tx: Transaction, tenant_id: str, type: str, before: str, now: str) -> None:
+    """A document that was known by its number only has an id now; nothing when that one is known already."""
+    if get_document(tx, tenant_id, type, now) is not None:
+        return
+    for table in (document, revision):
+        where = (table.c.tenant_id == tenant_id) & (table.c.type == type) & (table.c.document_id == before)
+        tx.change(update(table).where(where).values(document_id=now))
+
+
+_MARK_SENT = Prepared(update(document).where(_THIS, document.c.sent_at.is_(None)).values(sent_at=bindparam("now_ms")))
+
+
 def mark_sent(tx: Transaction, now_ms: int, tenant_id: str, type: str, document_id: str) -> None:
     """A mail with the document was accepted for sending (S86)."""
-    where = (document.c.tenant_id == tenant_id) & (document.c.type == type) & (document.c.document_id == document_id)
-    tx.change(update(document).where(where, document.c.sent_at.is_(None)).values(sent_at=now_ms))
+    tx.run(_MARK_SENT, _key(tenant_id, type, document_id) | {"now_ms": now_ms})
 
 
 def set_automatic(tx: Transaction, tenant_id: str, type: str, document_id: str, message_id: str) -> None:
     """Note the automatic message of a document."""
     where = (document.c.tenant_id == tenant_id) & (document.c.type == type) & (document.c.document_id == document_id)
     tx.change(update(document).where(where).values(automatic_id=message_id))
+
+
+def set_customer(tx: Transaction, tenant_id: str, type: str, document_id: str, customer_key: str) -> None:
+    """Note whose a document is."""
+    where = (document.c.tenant_id == tenant_id) & (document.c.type == type) & (document.c.document_id == document_id)
+    tx.change(update(document).where(where).values(customer_key=customer_key))
 
 
 def _document(row: Any) -> StoredDocument:
@@ -87,11 +131,21 @@ def _document(row: Any) -> StoredDocument:
     return StoredDocument(**values)
 
 
+_GET = Prepared(select(*_COLUMNS).where(_THIS))
+
+
 def get_document(tx: Transaction, tenant_id: str, type: str, document_id: str) -> StoredDocument | None:
-    """A document by its key."""
-    where = (document.c.tenant_id == tenant_id) & (document.c.type == type) & (document.c.document_id == document_id)
-    row = tx.first(select(*_COLUMNS).where(where))
+    """A document by its key; prepared, since composed mail that shows its number asks for it too."""
+    row = tx.run(_GET, _key(tenant_id, type, document_id)).fetchone()
     return _document(row) if row else None
+
+
+def get_state(tx: Transaction, tenant_id: str, made: StoredDocument, sha256: str) -> bytes | None:
+    """The body of a document as it was when it had this hash."""
+    where = (revision.c.tenant_id == tenant_id) & (revision.c.type == made.type)
+    where &= (revision.c.document_id == made.id) & (revision.c.sha256 == sha256)
+    row = tx.first(select(revision.c.body).where(where))
+    return bytes(row[0]) if row else None
 
 
 def find_documents(tx: Transaction, tenant_id: str, number: str) -> list[StoredDocument]:

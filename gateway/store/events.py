@@ -18,11 +18,15 @@ from gateway.store.schema import event
 TYPES = frozenset(
     """
     document.received document.updated
-    message.accepted message.stored message.held message.canceled message.rendered message.queued message.released
+    message.accepted message.refused message.stored message.held message.canceled message.rendered message.queued
+    message.released
+    message.linked pdf.downloaded
     attempt
     recipient.accepted recipient.delivered recipient.deferred recipient.bounced recipient.suppressed
     recipient.expired recipient.late recipient.unclear
     reply.received autoreply.received report.received report.ignored
+    reminder.scheduled reminder.skipped reminder.paused reminder.resumed
+    promise.made promise.kept promise.broken
     thread.opened thread.closed
     smtp_account.failed smtp_account.recovered message.rerouted
     domain.check_changed domain.key_changed domain.unaligned domain.aligned
@@ -68,9 +72,22 @@ def add_event(
             "thread_id": thread_id,
             "message_id": message_id,
             "number": number,
-            "data": storable(json.dumps(data, ensure_ascii=False, separators=(",", ":"))) if data else "",
+            "data": event_data(data),
         },
     )
+
+
+def event_data(data: Mapping[str, Any] | None) -> str:
+    """The facts of an event as they are kept."""
+    return storable(json.dumps(data, ensure_ascii=False, separators=(",", ":"))) if data else ""
+
+
+def latest_event(tx: Transaction, tenant_id: str, thread_id: str, type: str) -> Event | None:
+    """The last event of a type in a thread; only what it was and when, not of which delivery."""
+    columns = (event.c.event_id, event.c.at, event.c.data)
+    where = (event.c.tenant_id == tenant_id) & (event.c.thread_id == thread_id) & (event.c.type == type)
+    row = tx.first(select(*columns).where(where).order_by(event.c.event_id.desc()).limit(1))
+    return Event(row[0], need_time(row[1]), type, thread_id, "", 0, json.loads(row[2] or "{}")) if row else None
 
 
 def list_events(tx: Transaction, tenant_id: str, *, thread_id: str, limit: int = 1000) -> list[Event]:

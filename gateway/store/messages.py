@@ -145,6 +145,12 @@ def list_messages(tx: Transaction, tenant_id: str, thread_id: str) -> list[Messa
     return [_message(row) for row in tx.all(select(*_COLUMNS).where(where).order_by(message.c.message_id).limit(1000))]
 
 
+def rename_document_of_messages(tx: Transaction, tenant_id: str, thread_id: str, ids: tuple[str, str]) -> None:
+    """The document that a thread's mail is about has another id: (before, now)."""
+    where = (message.c.tenant_id == tenant_id) & (message.c.thread_id == thread_id) & (message.c.document_id == ids[0])
+    tx.change(update(message).where(where).values(document_id=ids[1]))
+
+
 def find_by_message_id(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> list[Message]:
     """The tenant's messages with one of these Message-IDs, ours or the billing system's."""
     if not ids:

@@ -256,7 +256,7 @@ reminder = Table(
     _key(),
     Column("type", String(20), primary_key=True),
     Column("document_id", String(191), primary_key=True),
-    _text("sent"),  # JSON: template -> [how many, the tenant's day of the last]
+    _text("sent"),  # JSON: template -> {count, on, about, noted}: how many, the day of the last, of which due day
     _text("promised_on"),  # the day by which the customer promised to pay
     _at("paused_at"),
     _text("paused_why"),
@@ -269,7 +269,7 @@ reminder_run = Table(
     metadata,
     _key(),
     _text("day"),  # the tenant's day whose reminders were looked at last
-    _at("ended_at"),
+    _at("ended_at"),  # when it ended; while a node is at it, until when it is that node's
     comment="store/reminders",
 )
 

@@ -5,12 +5,13 @@ Called by `store.tenants` for every change, whoever makes it. Refuses in words t
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from gateway.mail.address import parse_address
 from gateway.mail.reply import Refused
+from gateway.store.documents import DOCUMENT_TYPES
 
 LANGUAGES = ("ro", "ru", "en")
 SENDING = ("shared", "own")
@@ -21,10 +22,14 @@ OPTIONS = (
     "number_patterns",  # how its documents' numbers look in a subject or a file's name
     "einvoice",  # "factur-x": PDFs carry the invoice as XML
 )
+EINVOICES = (None, "", "factur-x")
+MOST_MASKS = 20
 TEXT_LIMIT = 200  # characters of a company's name and of each line of its brand
 WIDEST = {4: 8, 6: 16}  # prefixes shorter than this are most of the Internet
 
 _SLUG = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?\Z")
+_MASK = re.compile(r"\s*(?:\[([a-z_]{1,20})\]\s*|([a-z_]{1,20}):\s*)?(\S.{0,59})\Z")
+_COUNTRY = re.compile(r"[A-Z]{2}\Z")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}\Z")
 
 
@@ -71,6 +76,8 @@ def _check_brand(brand: Mapping[str, Any]) -> None:
     for name, value in brand.items():
         if isinstance(value, str):
             _check_text(name, value)
+        if name == "country" and value and not _COUNTRY.match(value):
+            raise _refuse(f"the country {value[:20]!r} is not two capitals (ISO 3166), as MD")
         if name == "colour" and value and not _COLOUR.match(value):
             raise _refuse(f"the colour {value[:20]!r} is not of the form #1a2b3c")
 
@@ -81,6 +88,26 @@ def _check_options(options: Mapping[str, Any]) -> None:
             raise _refuse(f"{name!r} is not an option of a tenant; there are {', '.join(OPTIONS)}")
         if name == "reminder_hour" and value is not None and not (type(value) is int and 0 <= value <= 23):
             raise _refuse(f"the hour of reminders {value!r} is not one of 0 to 23")
+        if name == "number_patterns" and value is not None:
+            _check_masks(value)
+        if name == "einvoice" and value not in EINVOICES:
+            raise _refuse(f"the e-invoice {value!r} is not known; write factur-x, or none for ordinary PDFs")
+
+
+def _check_masks(masks: Sequence[str]) -> None:
+    """What `outbound.numbers` reads: # a digit, @ a letter, * more of both and of -/._ (once), the rest as it is."""
+    if len(masks) > MOST_MASKS:
+        raise _refuse(f"{len(masks)} number patterns; {MOST_MASKS} are the most")
+    for mask in masks:
+        named = _MASK.match(mask)
+        type, body = (named[1] or named[2] or "", named[3].strip()) if named else ("", "")
+        if named is None or not body.isprintable() or not ("#" in body or "*" in body) or body.count("*") > 1:
+            raise _refuse(
+                f"the number pattern {mask[:60]!r} is none; write CP-####-####, or credit_note: CN-#*"
+                " (# is a digit, @ a letter, one * the rest of the number)"
+            )
+        if type and type not in DOCUMENT_TYPES:
+            raise _refuse(f"{type!r} in a number pattern is no type of document; there are {', '.join(DOCUMENT_TYPES)}")
 
 
 def _check_text(name: str, value: str) -> None:

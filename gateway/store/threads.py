@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, insert, or_, select, update
+from sqlalchemy import and_, bindparam, insert, or_, select, text, union_all, update
 
 from gateway.store.database import Prepared, Transaction, need_time, new_id, storable
 from gateway.store.events import add_event
@@ -115,6 +115,12 @@ def name_thread(tx: Transaction, tenant_id: str, thread_id: str, subject: str) -
     tx.change(update(thread).where(where).values(subject=storable(subject[:998])))
 
 
+def rename_thread(tx: Transaction, tenant_id: str, thread_id: str, key: str, document_id: str) -> None:
+    """Its document was known by its number only and has an id now."""
+    where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id)
+    tx.change(update(thread).where(where).values(key=key, document_id=document_id))
+
+
 def open_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, chip: str, **data: Any) -> None:
     """Ask for a person's attention, saying why; once more in the unread count when it is open already."""
     where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id)
@@ -150,10 +156,16 @@ def mark_read(tx: Transaction, tenant_id: str, thread_id: str) -> None:
     tx.change(update(thread).where(where).values(unread=0))
 
 
+_TOUCH = Prepared(
+    update(thread)
+    .where(thread.c.tenant_id == bindparam("k_tenant"), thread.c.thread_id == bindparam("k_thread"))
+    .values(last_at=bindparam("now_ms"))
+)
+
+
 def touch_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str) -> None:
     """Something was added to it that needs nobody."""
-    where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id)
-    tx.change(update(thread).where(where).values(last_at=now_ms))
+    tx.run(_TOUCH, {"k_tenant": tenant_id, "k_thread": thread_id, "now_ms": now_ms})
 
 
 def get_thread(tx: Transaction, tenant_id: str, thread_id: str) -> Thread | None:
@@ -166,6 +178,22 @@ def find_thread(tx: Transaction, tenant_id: str, key: str) -> Thread | None:
     """A thread by its key (a document's type/id)."""
     row = tx.first(select(*_COLUMNS).where(thread.c.tenant_id == tenant_id, thread.c.key == key))
     return _thread(row) if row else None
+
+
+_NAMED = (thread.c.thread_id, thread.c.key, thread.c.document_type, thread.c.document_id, thread.c.last_at)
+_OURS = thread.c.tenant_id == bindparam("tenant")
+_FIND_NUMBERED = Prepared(
+    union_all(  # the second condition of the first lets the partial index be used
+        select(*_NAMED).where(_OURS, thread.c.document_number == bindparam("number"), text("document_number <> ''")),
+        select(*_NAMED).where(_OURS, thread.c.key == bindparam("key")),
+    )
+)
+
+
+def find_numbered(tx: Transaction, tenant_id: str, number: str, key: str) -> list[tuple[str, str, str, str, int]]:
+    """(id, key, document's type and id, last time in ms) of the threads of a number or with a key, the latest first."""
+    rows = tx.run(_FIND_NUMBERED, {"tenant": tenant_id, "number": storable(number), "key": storable(key)}).fetchall()
+    return sorted((tuple(row) for row in rows), key=lambda row: -row[4])
 
 
 def list_threads(

@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from gateway.store.database import Database, StoreUnavailable
-from gateway.web import auth, files, inbox
+from gateway.web import auth, files, inbox, preferences, shared_files
 from gateway.web.pages import STATIC_TYPES, environment, error_page, static_file
 from gateway.web.safety import Wall
 from gateway.web.site import SignIn, Site, origins_of
@@ -30,15 +30,18 @@ def make_app(
     clock: Callable[[], datetime],
     public_url: str,
     operator_language: str = "ro",
+    preferences_key: bytes = b"",
 ) -> FastAPI:
     """The pages at `public_url`. `clock` gives aware UTC; `operator_language` is that of the login page.
+
+    `preferences_key` proves the links by which customers turn reminders off (`mail.preferences`); b"": there are none.
 
     Raises ValueError for a public URL that is neither https nor loopback.
     """
     secure, origins = origins_of(public_url)
     app = FastAPI(title="A/R inbox", openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.site = Site(database, clock, secure, origins, operator_language)
-    for router in (auth.router, inbox.router, files.router):
+    app.state.site = Site(database, clock, secure, origins, operator_language, preferences_key=preferences_key)
+    for router in (auth.router, inbox.router, files.router, preferences.router, shared_files.router):
         app.include_router(router)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_route("/static/{name}", static, methods=["GET"])

@@ -69,12 +69,16 @@ async def download_pdf(request: Request, visit: Looking, type: str, name: str) -
 
 def download(content: bytes, name: str, media_type: str) -> Response:
     """An answer that a browser saves and does not show."""
+    return Response(content, media_type=media_type, headers=download_headers(name))
+
+
+def download_headers(name: str) -> dict[str, str]:
+    """The header fields that make a browser save what it gets, under this name, and never show it as a page of ours."""
     safe = safe_name(name)
     plain = re.sub(r"[^\w.() -]", "_", unicodedata.normalize("NFKD", safe).encode("ascii", "ignore").decode()) or "file"
     disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(safe, safe='')}"  # RFC 6266
     policy = "sandbox; default-src 'none'; frame-ancestors 'none'"
-    headers = {"content-disposition": disposition, "content-security-policy": policy}
-    return Response(content, media_type=media_type, headers=headers)
+    return {"content-disposition": disposition, "content-security-policy": policy}
 
 
 def safe_name(name: str) -> str:

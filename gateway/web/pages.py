@@ -20,6 +20,7 @@ from gateway.inbox import views
 from gateway.web import words
 from gateway.web.site import LANGUAGE_COOKIE, Visit, form_token, own_path, site_of
 from gateway.web.translation import LANGUAGES, NAMES, Reader, translation, zone
+from gateway.web.whys import say_why
 
 STATIC_TYPES = {"style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
 
@@ -64,7 +65,9 @@ def _said(values: Any, gettext: Any) -> Any:
     for key, value in values.items():
         if key in ("reason", "chip"):
             told[key] = gettext(words.chip(value)[0])
-        elif key in ("host", "tls", "words"):
+        elif key == "why":
+            told[key] = say_why(value, gettext)
+        elif key in ("host", "tls", "words", "by"):
             told[key] = gettext(value)
     return told
 

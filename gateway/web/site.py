@@ -11,7 +11,7 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -20,12 +20,15 @@ from fastapi import Depends, HTTPException, Request
 from gateway.store.database import Database, Transaction
 from gateway.store.tenants import Tenant, get_tenant
 from gateway.store.users import Session, find_session
-from gateway.web.login_limits import LoginLimits
+from gateway.web.login_limits import Limit, LoginLimits
 from gateway.web.translation import LANGUAGES, Reader, zone
 
 FORM_LIMIT = 64 * 1024  # bytes
 FORM_TIME = 15.0  # seconds for a form's body to arrive
 LANGUAGE_COOKIE = "gw_language"
+# Customers' reminders turned off and on: a mail provider's one click comes for many of them from few addresses.
+_WISHES_OF_ADDRESS = (Limit(300, timedelta(minutes=1)),)
+_WISHES_OF_LINK = (Limit(10, timedelta(hours=1)),)
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PATH = re.compile(r"/(?![/\\])[\x21-\x7e]{0,2000}\Z")
 
@@ -48,6 +51,8 @@ class Site:
     origins: frozenset[str]
     operator_language: str
     limits: LoginLimits = field(default_factory=LoginLimits)
+    wishes: LoginLimits = field(default_factory=lambda: LoginLimits(_WISHES_OF_ADDRESS, _WISHES_OF_LINK))
+    preferences_key: bytes = field(default=b"", repr=False)  # of the links in reminders; b"": there are none
     verifying: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # argon2 at a time: memory, CPU
 
     @property

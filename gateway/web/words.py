@@ -117,6 +117,8 @@ CHIPS: dict[str, tuple[str, str]] = {
     "smtp_account": (msgid("own mail server"), POLICY),
     "domain": (msgid("own domain"), POLICY),
     "no_address": (msgid("no address"), POLICY),
+    "refused": (msgid("not accepted"), FAULT),
+    "promise_broken": (msgid("promise not kept"), FAULT),
     "complaint": (msgid("complaint"), FAULT),
     "challenge": (msgid("sender check"), REPLY),
     "unclear": (msgid("unclear report"), POLICY),

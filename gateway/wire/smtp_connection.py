@@ -22,6 +22,8 @@ from gateway.wire.smtp_session import Terms
 
 log = structlog.get_logger(__name__)
 
+MOST_TOLD = 20  # refusals of one connection that its doorstep hears of
+
 
 class Connection(Channel):
     """One connection, from admission to its log line. A `Guest` of the listener's `Admission`."""
@@ -33,6 +35,7 @@ class Connection(Channel):
         self.long_line = False  # the next line answers a challenge (RFC 4954 §4.5.1)
         self.accepted = 0
         self.refused = 0
+        self._told: set[str] = set()
         self._window: tuple[float, int] = (0.0, 0)  # since when the rate of DATA is measured, and its bytes then
         self._clock: asyncio.TimerHandle | None = None
 
@@ -88,6 +91,16 @@ class Connection(Channel):
             pieces.append(piece)
             await asyncio.sleep(0)
         return b"".join(pieces)
+
+    async def tell(self, reply: Reply) -> None:
+        """Let the doorstep know of a refusal that was made for it, each once in a connection."""
+        if reply.code < 452 or str(reply) in self._told or len(self._told) >= MOST_TOLD:
+            return
+        self._told.add(str(reply))
+        try:
+            await self.terms.doorstep.refused(self.visit, self.deal, reply)
+        except Exception:
+            self.fault("refused")
 
     def fault(self, where: str) -> None:
         """Log the exception being handled. Text only: a handler that shows local variables would show passwords."""

@@ -75,6 +75,7 @@ class Conversation(Login):
                 raise Refused(501, "5.5.2", "the command is not UTF-8") from None
             await command(self, text)
         except Refused as refused:
+            await self.tell(refused.reply)
             self._refuse(name, refused.reply)
         except Ended:
             raise
@@ -193,6 +194,7 @@ class Conversation(Login):
         try:
             await hook
         except Refused as refused:
+            await self.tell(refused.reply)
             self._refuse(verb, refused.reply, by_doorstep=True)
             return False
         return True
@@ -211,6 +213,7 @@ class Conversation(Login):
         self.working()
         count = len(envelope.recipients) if self.visit.lmtp else 1
         if reader.refusal is not None:
+            await self.tell(reader.refusal)
             replies: Sequence[Reply] = [reader.refusal] * count
         else:
             replies = await self._deliver(envelope, await self.take_message(reader), count)

@@ -77,6 +77,9 @@ class Doorstep(Protocol):
     async def rcpt(self, session: Session, envelope: Envelope, recipient: Recipient) -> None:
         """RCPT TO was valid; `recipient` joins `envelope.recipients` when this returns."""
 
+    async def refused(self, session: Session, envelope: Envelope | None, reply: Reply) -> None:
+        """Something was refused before there was a message, or the message broke a rule: for whoever keeps account."""
+
     async def data(self, session: Session, envelope: Envelope, raw: bytes) -> Sequence[Reply]:
         """The whole message, CRLF line ends only. Returns one reply; for LMTP one per recipient, in their order."""
 

@@ -48,6 +48,8 @@ class Sink:
 
     async def rcpt(self, session: Session, envelope: Envelope, recipient: Recipient) -> None: ...
 
+    async def refused(self, session: Session, envelope: Envelope | None, reply: Reply) -> None: ...
+
     async def data(self, session: Session, envelope: Envelope, raw: bytes) -> list[Reply]:
         found = MARK.search(raw)
         assert found

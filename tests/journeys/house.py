@@ -25,11 +25,12 @@ from gateway.demo.world import World, start_world
 from gateway.inbox.reading import read_thread
 from gateway.inbox.trace import trace
 from gateway.inbox.views import ThreadView
-from gateway.serve import Hosts, House, open_house
+from gateway.serve.house import House, open_house
+from gateway.serve.parts import Hosts
 from gateway.store.database import Database, Transaction, open_engine
 from gateway.store.events import Event, list_events
 from gateway.store.messages import Message, list_messages
-from gateway.store.schema import delivery, message, metadata
+from gateway.store.schema import delivery, event, message, metadata, thread
 from gateway.store.tenants import add_credential, add_tenant, find_tenant, set_tenant
 from gateway.store.threads import Thread, get_thread, list_threads
 
@@ -273,7 +274,12 @@ def _deliveries(tx: Transaction, message_id: str) -> list[dict[str, Any]]:
 
 
 def _counts(tx: Transaction) -> dict[str, int]:
-    return {name: tx.first(select(func.count()).select_from(table))[0] for name, table in metadata.tables.items()}
+    """Rows of each table, without the lines and threads in which refusals are shown to the tenant."""
+    counts = {name: tx.first(select(func.count()).select_from(table))[0] for name, table in metadata.tables.items()}
+    shown = [row[0] for row in tx.all(select(thread.c.thread_id).where(thread.c.chip == "refused"))]
+    counts["thread"] -= len(shown)
+    counts["event"] -= tx.first(select(func.count()).select_from(event).where(event.c.thread_id.in_(shown)))[0]
+    return counts
 
 
 async def _tenant_ids(database: Database) -> list[str]:

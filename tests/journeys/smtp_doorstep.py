@@ -27,6 +27,7 @@ class Step:
         self.gate: asyncio.Event | None = None
         self.entered = asyncio.Event()
         self.tries = 0
+        self.told: list[Reply] = []
 
     async def greet(self, session):
         self.sessions.append(session)
@@ -46,6 +47,9 @@ class Step:
     async def rcpt(self, session, envelope, recipient):
         if recipient.address.local == "nobody":
             raise Refused(550, "5.1.1", "no such user")
+
+    async def refused(self, session, envelope, reply):
+        self.told.append(reply)
 
     async def data(self, session, envelope, raw):
         self.entered.set()

@@ -118,6 +118,17 @@ def test_settings_are_checked_before_they_are_kept(shell: Shell) -> None:
     shell("tenant", "set", "acme", "--resume")
 
 
+def test_a_logo_is_set_refused_in_words_and_removed(shell: Shell) -> None:
+    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (600).to_bytes(4) + (200).to_bytes(4) + b"\x08\x06\0\0\0"
+    (shell.folder / "logo.png").write_bytes(head)
+    (shell.folder / "logo.svg").write_bytes(b"<svg/>")
+    assert shell("tenant", "logo", "acme", "logo.png", "--json").json == {"tenant": "acme", "width": 600, "height": 200}
+    assert "neither PNG nor JPEG" in shell("tenant", "logo", "acme", "logo.svg", status=1).err
+    assert "--remove" in shell("tenant", "logo", "acme", status=2).err
+    assert "has no logo any more" in shell("tenant", "logo", "acme", "--remove").out
+    assert "had no logo" in shell("tenant", "logo", "acme", "--remove").out
+
+
 def test_a_made_password_is_shown_once_and_never_again(shell: Shell) -> None:
     made = shell("credential", "add", "--username", "second").out
     password = re.search(r"^password  (\S{20,})$", made, re.M)
@@ -215,7 +226,10 @@ def test_a_trigger_is_switched_and_a_document_is_marked_as_sent(shell: Shell) ->
     assert "there is no document" in shell("document", "show", "invoice/none", status=1).err
 
 
-def test_lists_that_are_empty_say_so(shell: Shell) -> None:
+def test_lists_that_are_empty_say_so(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)  # nothing ever happened here
+    shell("init", "--domain", "gateway.test")
+    shell("tenant", "add", "acme", "--company", "Acme Servicii SRL")
     assert shell("suppression", "list", "--json").json == []
     assert shell("inbox", "list").out == "nothing to do\n"
 

@@ -121,6 +121,39 @@ def test_the_same_invoice_again_joins_its_thread_and_a_new_revision_is_drawn_ane
     asyncio.run(run())
 
 
+def test_two_quick_mails_about_one_document_each_hold_what_was_handed_over(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            later = document(notes="Prima notă"), document(revision=2, notes="A doua notă")
+            sent = [await journey.submit(mail(made), "ana@client.test") for made in later]
+            assert [answer.code for answer in sent] == [250, 250]
+            first, second = [words(read((await journey.arrival("ana@client.test", at)).raw)) for at in (0, 1)]
+            told = {("Prima notă" in text, "A doua notă" in text) for text in (first, second)}
+            assert told == {(True, False), (False, True)}
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("language", ["ro", "ru", "en"])
+def test_an_invoice_that_was_paid_before_it_was_sent_goes_as_a_new_one_that_says_so(
+    place: Place, language: str
+) -> None:
+    """The template of paid invoices is off by default: without this, nothing could be sent."""
+
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            totals = {"total": "1200.00", "paid": "1200.00", "balance": "0.00"}
+            sent = await journey.queue(
+                mail(document(status="paid", totals=totals, language=language)), "ana@client.test"
+            )
+            assert "template new_invoice" in sent.text
+            text = words(read((await journey.arrival("ana@client.test")).raw))
+            assert {"ro": "suma este achitată integral", "ru": "Сумма уже оплачена полностью",
+                    "en": "which is paid in full"}[language] in " ".join(text.split())  # fmt: skip
+
+    asyncio.run(run())
+
+
 def test_the_documents_contacts_decide_when_only_the_send_address_is_named(place: Place) -> None:
     async def run() -> None:
         async with open_journey(place) as journey:

@@ -14,7 +14,7 @@ from journeys.letters import AUTHOR, compose, in_thread, read
 
 from gateway.cli.domain import make_domain
 from gateway.demo.samples import document_mail, sample_documents
-from gateway.serve import Ports
+from gateway.serve.doorsteps import Ports
 from gateway.store.domains import list_keys
 from gateway.store.tenants import add_credential, add_identity, remove_identity, revoke_credential, set_tenant
 

@@ -1,6 +1,7 @@
 """An e-invoice handed over by SMTP: read in a worker, rendered as our mail, and the file itself travels untouched."""
 
 import asyncio
+import io
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from journeys.house import Place, open_journey
 from journeys.letters import read
+from pypdf import PdfWriter
 
 from gateway.store.documents import find_documents
 
@@ -43,6 +45,43 @@ def test_a_ubl_invoice_becomes_our_mail_and_travels_with_it(place: Place) -> Non
             assert "Bună ziua, Ana!" in arrived.get_body(("plain",)).get_content()  # type: ignore[union-attr]
             view = await journey.view(sent.thread_id)
             assert view.document and view.document.number
+
+    asyncio.run(run())
+
+
+def hybrid() -> bytes:
+    """A PDF with an invoice inside, as Factur-X and ZUGFeRD have it."""
+    writer = PdfWriter()
+    writer.add_blank_page(300, 300)
+    writer.add_attachment("factur-x.xml", (EINVOICES / "cii_invoice.xml").read_bytes())
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+def test_a_pdf_with_an_invoice_inside_is_the_pdf_of_the_mail_byte_for_byte(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            data = hybrid()
+            sent = await journey.queue(mail(data, "pdf"), "ana@client.test")
+            assert "template new_invoice" in sent.text
+            arrived = read((await journey.arrival("ana@client.test")).raw)
+            pdfs = [part for part in arrived.iter_attachments() if part.get_content_type() == "application/pdf"]
+            assert [part.get_payload(decode=True) for part in pdfs] == [data]
+            assert "R-2026-77" in str(arrived["Subject"])
+
+    asyncio.run(run())
+
+
+def test_an_invoice_with_a_tax_amount_that_is_wrong_is_refused_with_its_place(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            data = (EINVOICES / "cii_invoice.xml").read_bytes()
+            wrong = data.replace(b'currencyID="EUR">38.95', b'currencyID="EUR">36.95')
+            assert wrong != data
+            answer = await journey.submit(mail(wrong), "ana@client.test")
+            assert answer.code == 554, answer
+            assert "totals.tax" in answer.text and "TaxTotalAmount" in answer.text
 
     asyncio.run(run())
 

@@ -59,7 +59,16 @@ CII_LINE = {
     "unit_price": "ram:SpecifiedLineTradeAgreement/ram:NetPriceProductTradePrice/ram:ChargeAmount",
     "tax_rate": "ram:SpecifiedLineTradeSettlement/ram:ApplicableTradeTax/ram:RateApplicablePercent",
 }
+UBL_TAX = {
+    "category": "a:TaxCategory/b:ID", "rate": "a:TaxCategory/b:Percent", "base": "b:TaxableAmount",
+    "amount": "b:TaxAmount",
+}  # fmt: skip
+CII_TAX = {
+    "category": "ram:CategoryCode", "rate": "ram:RateApplicablePercent", "base": "ram:BasisAmount",
+    "amount": "ram:CalculatedAmount",
+}  # fmt: skip
 NUMBERS = ("amount", "unit_price", "tax_rate", "quantity")
+TAX_NUMBERS = ("rate", "base", "amount")
 
 
 def xml_of(data: bytes) -> bytes:
@@ -93,6 +102,9 @@ def facts(data: bytes) -> dict[str, Any]:
     if not lines and not cii:
         quantity, lines = "b:CreditedQuantity", root.findall("a:CreditNoteLine", NAMES)
     found["items"] = [_line(line, (CII_LINE if cii else UBL_LINE) | {"quantity": quantity}) for line in lines]
+    subtotals = root.findall(f"{_S}/ram:ApplicableTradeTax" if cii else "a:TaxTotal/a:TaxSubtotal", NAMES)
+    own = [one for one in subtotals if cii or one.find("b:TaxAmount", NAMES).get("currencyID") == found["currency"]]
+    found["taxes"] = [_line(one, CII_TAX if cii else UBL_TAX) for one in own]
     return found
 
 
@@ -108,11 +120,16 @@ def facts_of(document: Document) -> dict[str, Any]:
         {"description": line.description} | {name: _number(getattr(line, name)) for name in NUMBERS}
         for line in document.lines
     ]
+    found["taxes"] = [
+        {"category": tax.category} | {name: _number(getattr(tax, name)) for name in TAX_NUMBERS}
+        for tax in document.taxes
+    ]
     return found
 
 
 def _line(line: ET.Element, paths: dict[str, str]) -> dict[str, Any]:
-    return {name: _number(_text(line, path)) if name in NUMBERS else _text(line, path) for name, path in paths.items()}
+    numbers = (*NUMBERS, *TAX_NUMBERS)
+    return {name: _number(_text(line, path)) if name in numbers else _text(line, path) for name, path in paths.items()}
 
 
 def _text(element: ET.Element, path: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.outbound.documents import read_document
 from gateway.outbound.einvoice import Reading, explain_einvoice
 from gateway.outbound.einvoice.xml import MAX_ATTRIBUTES, MAX_BYTES, MAX_DEPTH, MAX_ELEMENTS
 from tests.unit.einvoice_oracle import facts, facts_of
@@ -148,6 +149,7 @@ def test_a_mutated_invoice_is_refused_or_says_what_its_xml_says(data: st.DataObj
         assert reading.errors
         assert all("\n" not in message and len(message) < 1000 for _, message in reading.errors)
         return
+    assert read_document(reading.document.canonical()) == reading.document  # it can be stored, and rendered later
     told, said = facts(mutated), facts_of(reading.document)
     for name in ("number", "currency", "seller", "customer", "lines", "net", "total", "balance", "issue_date"):
         assert said[name] == told[name], name

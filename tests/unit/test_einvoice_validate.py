@@ -1,11 +1,16 @@
 """`gateway validate`: a line for each file in order, by content and not by name, without configuration or database."""
 
+import io
 import json
+import os
+import shutil
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from pypdf import PdfWriter
 
 from gateway.cli.validate import validate
 
@@ -61,3 +66,40 @@ def test_a_person_reads_sentences(broken: Path) -> None:
 def test_standard_input_is_a_file_too() -> None:
     result = run("--json", "-", given=XML.read_bytes())
     assert [(one["path"], one["ok"]) for one in lines(result)] == [("-", True)]
+
+
+def test_what_takes_too_long_or_too_much_costs_its_own_line_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.cli.validate.SECONDS", 2.0)
+    deep = b'{"id": ' + b"[" * 10_000_000
+    bomb = bomb_pdf(2**28)
+    for name, data in (("deep.json", deep), ("bomb.pdf", bomb), ("large.xml", b"<a>" + b"x" * 26 * 2**20)):
+        (tmp_path / name).write_bytes(data)
+    result = run("--json", tmp_path / "deep.json", tmp_path / "bomb.pdf", tmp_path / "large.xml", XML)
+    assert result.exit_code == 1
+    answers = lines(result)
+    assert [one["ok"] for one in answers] == [False, False, False, True]
+    assert all(len(one["errors"]) == 1 and one["errors"][0]["message"] for one in answers[:3])
+    assert "bytes" in answers[2]["errors"][0]["message"]
+
+
+def bomb_pdf(size: int) -> bytes:
+    """A PDF whose embedded invoice unpacks to `size` bytes."""
+    packer = zlib.compressobj(9)
+    packed = b"".join(packer.compress(b" " * 2**24) for _ in range(size // 2**24)) + packer.flush()
+    writer = PdfWriter()
+    writer.add_blank_page(10, 10)
+    writer.add_attachment("factur-x.xml", b"MARK")
+    out = io.BytesIO()
+    writer.write(out)
+    head, _, tail = out.getvalue().partition(b"MARK")
+    return head.replace(b"/Length 4", b"/Filter /FlateDecode /Length %d" % len(packed)) + packed + tail
+
+
+def test_a_name_that_is_no_text_is_shown_as_well_as_it_can_be(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.xml")
+    shutil.copy(XML, path)
+    (answer,) = lines(run("--json", path))
+    assert answer["ok"]
+    assert answer["path"].endswith("/\ufffd.xml")

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import struct
+import tomllib
 import zlib
 from datetime import date
 from html.parser import HTMLParser
@@ -340,5 +341,116 @@ def test_a_personal_message_stands_under_the_greeting_and_is_escaped() -> None:
     words = "Bună, Ana!\r\nCum am vorbit.\r\n\r\n<b>Mulțumim</b>"
     rendered = render_mail("new_invoice", document, Brand(company="Acme"), TODAY, personal=words)
     assert rendered.text.index("Cum am vorbit.") < rendered.text.index("Am emis")
-    assert "Bună, Ana!<br>Cum am vorbit.</p>" in rendered.html
+    assert "Bună, Ana!<br />Cum am vorbit.</p>" in rendered.html
     assert "&lt;b&gt;Mulțumim&lt;/b&gt;" in rendered.html and "<b>Mulțumim" not in rendered.html
+
+
+def test_the_way_to_turn_reminders_off_stands_in_both_parts_when_it_is_given() -> None:
+    url = "https://mail.example/preferences/abc"
+    for code, words in (("ro", "Opriți-le aici"), ("ru", "Отключить"), ("en", "Turn them off here")):
+        document = sample(f"invoice_{code}")
+        found = render_mail("unpaid_invoice", document, BRANDS[code], TODAY, attach_pdf=False, preferences=url)
+        assert Page(found.html).all("a")[-1]["href"] == url
+        assert words in Page(found.html).text and f"{words}:\n{url}\n" in found.text
+        assert words not in mail(document).html + mail(document).text
+
+
+def test_a_pdf_that_is_too_large_is_a_link_and_is_said_so() -> None:
+    url = "https://mail.example/f/abc"
+    found = render_mail("new_invoice", sample("invoice_long"), BRANDS["ro"], TODAY, download=(url, 24_700_000))
+    assert found.attachments == () and "atașat la" in found.text and "PDF atașat" not in found.html
+    for part in (Page(found.html).text, found.text):
+        assert "PDF-ul (24,7\u00a0MB) este prea mare" in re.sub("[ \n]+", " ", part)
+    assert f"Descărcați PDF-ul:\n{url}\n" in found.text
+    assert [link["href"] for link in Page(found.html).all("a")][-1] == url
+    assert "și încă 100 de poziții – vedeți PDF-ul" in found.text
+
+
+def test_any_other_file_that_is_too_large_is_a_link_too() -> None:
+    files = (("plan <A>.zip", "https://mail.example/f/1", 21_000_000), ("b.csv", "https://mail.example/f/2", 900_000))
+    found = render_mail("new_invoice", sample("invoice_en"), BRANDS["en"], TODAY, False, linked=files)
+    text = re.sub("[ \n\u00a0]+", " ", found.text)
+    for name, url, size in (("plan <A>.zip", files[0][1], "21 MB"), ("b.csv", files[1][1], "900 KB")):
+        assert f"The file {name} ({size}) is too large to attach to this message. Download the file: {url} " in text
+        assert {"href": url}.items() <= next(one for one in Page(found.html).all("a") if one["href"] == url).items()
+    assert "plan &lt;A&gt;.zip" in found.html
+
+
+def test_a_buttons_label_may_be_another_and_without_a_link_there_is_still_none() -> None:
+    label = "Achitați <acum>\r\nX: y" + "!" * 100
+    found = render_mail("new_invoice", sample("invoice_ro"), BRANDS["ro"], TODAY, False, button_label=label)
+    assert "Achitați &lt;acum&gt;" in found.html and "Vizualizați" not in found.html + found.text
+    assert re.search(r"(?m)^Achitați <acum>.{1,50}…:$", found.text)
+    bare = render_mail("new_invoice", sample("invoice_ro", links={}), BRANDS["ro"], TODAY, False, button_label=label)
+    assert "Achitați <acum>" not in bare.text and Page(bare.html).all("a") == []
+
+
+def test_a_tenants_paragraphs_stand_before_and_after_the_button() -> None:
+    said = {"text": "Unu {{ number }}.\n\nDoi\nși trei.\n\n{{ button }}\n\nCu <respect>"}
+    found = render_mail("new_invoice", sample("invoice_ro"), BRANDS["ro"], TODAY, attach_pdf=False, texts=said)
+    order = ["Unu CP-2026-0042.", "Doi", "și trei.", "De achitat", "Vizualizați contul de plată", "Cu <respect>", "TVA"]
+    for part in (Page(found.html).text, found.text):
+        places = [part.index(words) for words in order]
+        assert places == sorted(places)
+    assert "Doi<br />și trei.</p>" in found.html and "\n\nDoi\nși trei.\n\n" in found.text
+    assert "Cu &lt;respect&gt;" in found.html
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        ((900, 90), (220, 22)),
+        ((120, 480), (12, 48)),
+        ((40, 16), (40, 16)),
+        ((2000, 1), (220, 1)),
+        ((220, 48), (220, 48)),
+    ],
+)
+def test_a_logo_is_made_to_fit_and_never_enlarged(size: tuple[int, int], shown: tuple[int, int]) -> None:
+    found = mail(sample("invoice_ro"), Brand(company="Acme", logo=png(*size)))
+    [picture] = Page(found.html).all("img")
+    assert (picture["width"], picture["height"]) == tuple(map(str, shown)) and picture["alt"] == "Acme"
+    assert found.logo is not None and picture["src"] == "cid:logo"
+
+
+def test_a_logo_that_says_no_size_is_not_shown_and_the_name_is() -> None:
+    found = mail(sample("invoice_ro"), Brand(company="Acme", logo=png()[:20]))
+    assert Page(found.html).all("img") == [] and found.logo is None and "Acme" in Page(found.html).text
+
+
+UNITS = ["1", "2", "5", "20", "21", "1.5", "12.50", "1000"]
+
+
+@pytest.mark.parametrize(
+    ("code", "hours", "pieces"),
+    [
+        ("ro", ["1 oră", "2 ore", "5 ore", "20 de ore", "21 de ore", "1,5 ore", "12,5 ore", "1.000 de ore"], "5 buc."),
+        ("ru", ["1 час", "2 часа", "5 часов", "20 часов", "21 час", "1,5 часа", "12,5 часа", "1 000 часов"], "5 шт."),
+        ("en", ["1 hour", "2 hours", "5 hours", "20 hours", "21 hours", "1.5 hours", "12.5 hours", "1,000 hours"],
+         "5 pcs"),
+    ],
+)  # fmt: skip
+def test_units_are_said_in_words_with_their_plural(code: str, hours: list[str], pieces: str) -> None:
+    words = language(code)
+    assert [words.quantity(text, "HUR").replace("\u00a0", " ") for text in UNITS] == hours
+    assert words.quantity("5.00", "H87").replace("\u00a0", " ") == pieces
+    assert (words.quantity("5", "рейс"), words.unit("рейс"), words.quantity("", "HUR")) == ("", "рейс", "")
+    assert words.quantity("-2", "HUR").startswith("\u22122")
+
+
+def test_every_unit_has_the_plurals_of_its_language() -> None:
+    units = tomllib.loads((ROOT / "gateway/templates/email/units.toml").read_text("utf-8"))
+    assert units["ro"].keys() == units["ru"].keys() == units["en"].keys()
+    assert {"H87", "C62", "HUR", "DAY", "MON", "KGM", "MTR", "LTR", "KWH", "XBX"} <= units["ro"].keys()
+    for code in LANGUAGES:
+        wanted = set(language(code).locale.plural_form.tags) | {"other"}
+        for unit, forms in units[code].items():
+            assert isinstance(forms, str) or set(forms) == wanted, (code, unit)
+
+
+def test_a_line_says_its_unit_in_words_in_both_parts() -> None:
+    lines = [{"description": "Consultanță", "quantity": "20", "unit": "HUR", "unit_price": "25", "amount": "500.00"}]
+    totals = {"net": "500.00", "tax": "0.00", "total": "500.00", "balance": "500.00"}
+    found = mail(sample("invoice_ro", lines=lines, totals=totals, taxes=[], adjustments=[]))
+    for part in (found.html, found.text):
+        assert "20 de ore × 25,00" in part.replace("\u00a0", " ") and "HUR" not in part

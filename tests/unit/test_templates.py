@@ -19,7 +19,7 @@ from gateway.mail.reply import Refused
 from gateway.outbound.documents import Document, read_document
 from gateway.outbound.documents.fields import decimal_of
 from gateway.outbound.documents.model import TYPES
-from gateway.outbound.gallery import Situation, situations, write_gallery, write_index
+from gateway.outbound.gallery import Situation, situations, variants, write_gallery, write_index
 from gateway.outbound.lint import lint, lint_mail
 from gateway.outbound.rendering import Rendered, render_mail
 from gateway.outbound.texts import LANGUAGES, language, templates
@@ -27,6 +27,7 @@ from gateway.outbound.texts import LANGUAGES, language, templates
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "tests/corpus/documents"
 ALL = list(situations(SAMPLES))
+VARIANTS = list(variants(SAMPLES))
 by_name = pytest.mark.parametrize("situation", ALL, ids=lambda situation: situation.name)
 
 # what a person does not read, or reads in other words
@@ -196,8 +197,11 @@ def test_without_a_pdf_a_long_document_is_shown_in_full() -> None:
 
 def test_a_statement_that_is_too_long_for_a_mail_keeps_its_sums() -> None:
     values = json.loads((SAMPLES / "statement_ro.json").read_text())
-    entries = [one | {"number": f"{one['number']}/{at}"} for at in range(10) for one in values["statement"]["entries"]]
-    values["statement"]["entries"] = entries
+    statement = values["statement"]
+    opening, closing = (decimal_of(statement[name]) for name in ("opening_balance", "closing_balance"))
+    entries = [one | {"number": f"{one['number']}/{at}"} for at in range(10) for one in statement["entries"]]
+    statement["entries"] = [{name: text for name, text in one.items() if name != "balance"} for one in entries]
+    statement |= {"closing_balance": str(opening + 10 * (closing - opening)), "aging": []}
     found = render_mail("statement", read_document(json.dumps(values).encode()), ALL[0].brand, ALL[0].today)
     assert "și încă 41 de poziții – vedeți PDF-ul" in found.text.replace("\u00a0", " ")
     assert found.text.index("vedeți PDF-ul") < found.text.index("Rulajul perioadei") < found.text.index("Sold final")
@@ -234,7 +238,15 @@ def test_ages_are_said_in_words(bucket: str, shown: str) -> None:
 def test_the_gallery_is_one_page_that_shows_every_mail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.outbound.gallery.LANGUAGES", ("en",))
     names = write_gallery(SAMPLES, tmp_path)
-    assert len(names) == 14 and (tmp_path / "statement.en.pdf").read_bytes().startswith(b"%PDF")
+    assert len(names) == 14 + 4 and (tmp_path / "statement.en.pdf").read_bytes().startswith(b"%PDF")
     (tmp_path / "statement.en.light.png").write_bytes(b"")
     page = write_index(tmp_path).read_text()
     assert all(f'id="{name}"' in page for name in names) and 'src="statement.en.light.png"' in page
+
+
+@pytest.mark.parametrize("situation", [one for one in VARIANTS if one.variant != "logo"], ids=lambda one: one.name)
+def test_nothing_is_wrong_with_an_unusual_mail(situation: Situation) -> None:
+    found = render_mail(
+        situation.key, situation.document, situation.brand, situation.today, attach_pdf=False, **situation.more
+    )
+    assert lint_mail(found, situation.brand) == []

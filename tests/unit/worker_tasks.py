@@ -8,6 +8,7 @@ import time
 from typing import Any, NoReturn
 
 from gateway.mail.reply import Refused
+from gateway.outbound import tenant_language
 
 
 def add(a: int, b: int) -> int:
@@ -92,3 +93,8 @@ class Trap:
 
 def answer_with_code() -> Trap:
     return Trap()
+
+
+def say_unchecked(text: str) -> str:
+    """A text of a tenant without the look at it that refuses most of what is bad: only the sandbox is left."""
+    return tenant_language._environment("en").from_string(text).render(x=tuple(range(2000)))

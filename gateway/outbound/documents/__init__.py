@@ -2,8 +2,9 @@
 
 Called by the submission door, the HTTP API, and the CLI's validation. `read_document` gives a frozen `Document` or
 raises `Refused(554 5.6.0)` that names the field and the right form in words, up to five lines; `explain` gives all of
-them. Refused before anything is looked at: more than 1 MiB (25 MB with files inside), bytes that are not UTF-8, keys
-given twice, NaN. No float exists anywhere: an amount is text, `"1200.00"`.
+them. Refused before anything is looked at: more than 4 MiB (64 MB with files inside), bytes that are not UTF-8, keys
+given twice, NaN. No float exists anywhere: an amount is text, `"1200.00"`. What is accepted can be stored and is read
+again as it was (`canonical`), from wherever it came.
 """
 
 import base64
@@ -19,8 +20,10 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from gateway.mail.reply import Refused
+from gateway.outbound.documents.accounts import check_accounts
 from gateway.outbound.documents.fields import quoted
 from gateway.outbound.documents.model import Document, Line, Party, Recipient, Totals
+from gateway.outbound.documents.plausible import check_values_alone
 from gateway.outbound.documents.sums import Complaint, check_sums
 
 __all__ = [
@@ -28,8 +31,8 @@ __all__ = [
     "check_values", "explain", "read_document", "refuse", "sendable",
 ]  # fmt: skip
 
-MAX_BYTES = 2**20
-MAX_BYTES_WITH_FILES = 25 * 10**6
+MAX_BYTES = 4 * 2**20  # 1,000 lines with all their details, in any script
+MAX_BYTES_WITH_FILES = 64 * 10**6  # the largest mail as base64, and once more what is inside of its e-invoice
 MAX_COMPLAINTS = 5
 MAX_DEPTH = 32
 MAX_EXPLAINED = 100
@@ -113,7 +116,8 @@ def check_values(values: dict[str, Any]) -> tuple[Document | None, list[Complain
         complaints += [_word(dict(found)) for found in error.errors(include_url=False)[:MAX_EXPLAINED]]
         return None, _once_per_field(complaints)
     if not complaints:
-        complaints = _check_parts(document) + check_sums(document) + _check_files(document)
+        complaints = _check_parts(document) + check_values_alone(document)
+        complaints += check_sums(document) + check_accounts(document) + _check_files(document) + _check_size(document)
     return document, _once_per_field(complaints)
 
 
@@ -262,6 +266,14 @@ def _check_files(document: Document) -> list[Complaint]:
         if file.content and file.sha256 and hashlib.sha256(content).hexdigest() != file.sha256:
             found.append((f"files[{number}].sha256", "is not the hash of the content"))
     return found
+
+
+def _check_size(document: Document) -> list[Complaint]:
+    """What did not come as JSON must not become more of it than would be read again."""
+    size = len(document.canonical()) - sum(len(file.content) for file in document.files)
+    return [("", f"the document has {size} bytes; at most {MAX_BYTES} are taken, besides its files")] * (
+        size > MAX_BYTES
+    )
 
 
 def _once_per_field(complaints: list[Complaint]) -> list[Complaint]:

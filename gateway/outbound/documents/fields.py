@@ -7,18 +7,19 @@ hashed and shown as it was given. A wrong value raises pydantic's custom error, 
 import difflib
 import json
 import re
+from calendar import monthrange
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from babel.numbers import list_currencies
 from pydantic import BeforeValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from gateway.mail.address import parse_address
 from gateway.mail.reply import Refused
+from gateway.outbound.documents.currencies import CURRENCIES
 
 _MONEY = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?\Z")
 _DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,10})?\Z")
@@ -51,7 +52,6 @@ _HABITUAL = {
     "L": "MDL",
 }
 _DATE_FORMS = ("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d.%m.%y")
-CURRENCIES = frozenset(list_currencies()) - {"XXX", "XTS"}
 
 
 def wrong(text: str) -> PydanticCustomError:
@@ -122,8 +122,16 @@ def _date(value: Any) -> str:
             date.fromisoformat(value)
             return value
     except ValueError:
-        raise wrong(f"{quoted(value)} is not in the calendar") from None
+        raise wrong(f"{quoted(value)} is not in the calendar; {_last_day(value)}") from None
     raise wrong(f"{quoted(value)} is no date; write {_suggest_date(value) or '2026-12-31'}")
+
+
+def _last_day(value: str) -> str:
+    """What is wrong with a day that has the form of one."""
+    year, month = int(value[:4]), int(value[5:7])
+    if not year or not 1 <= month <= 12:
+        return "write year, month and day, as 2026-12-31"
+    return f"the last day of that month is {value[:8]}{monthrange(year, month)[1]}"
 
 
 def _suggest_date(text: str) -> str:

@@ -8,6 +8,7 @@ must be there, by its business term (BT, BG).
 from gateway.outbound.einvoice.extract import Table
 from gateway.outbound.einvoice.mapping import (
     always,
+    country,
     day,
     flag,
     joined,
@@ -50,7 +51,7 @@ ADDRESS: Table = {
     "city": text("ram:CityName"),
     "postcode": text("ram:PostcodeCode"),
     "region": text("ram:CountrySubDivisionName"),
-    "country": text("ram:CountryID"),
+    "country": country("ram:CountryID"),
 }
 PHONE = "ram:TelephoneUniversalCommunication/ram:CompleteNumber"
 EMAIL = "ram:EmailURIUniversalCommunication/ram:URIID"

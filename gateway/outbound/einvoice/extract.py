@@ -43,6 +43,7 @@ class Extract:
     currency: str = ""
     origins: dict[str, Found] = field(default_factory=dict)
     complaints: list[Complaint] = field(default_factory=list)
+    cut: bool = False  # a list was too long: its sum, and what hangs on it, are not to be judged
 
     def fill(self, element: Element, table: Table, at: str) -> dict[str, Any]:
         """The fields of `table`, those that the XML does not have left out."""

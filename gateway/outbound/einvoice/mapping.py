@@ -44,6 +44,16 @@ def short(limit: int, *paths: str) -> Take:
     return take
 
 
+def country(*paths: str) -> Take:
+    """A country by its code. EN 16931 writes Kosovo as 1A; everybody else as XK."""
+
+    def take(extract: Extract, element: Element, at: str) -> str:
+        found = extract.first(element, paths)
+        return {"1A": "XK"}.get(code := extract.use(found, at), code) if found else ""
+
+    return take
+
+
 def joined(limit: int, separator: str, *paths: str) -> Take:
     """The texts at all the paths, as one text of at most `limit` characters; what no longer fits is left out whole."""
 
@@ -198,6 +208,7 @@ def many(*sources: tuple[str, Table]) -> Take:
         here = [(one, table) for path, table in sources for one in elements(extract, element, path)]
         if len(here) > MAX_ITEMS:
             extract.complain(at, f"has {len(here)} items; at most {MAX_ITEMS} are taken")
+            extract.cut = True
         return [extract.fill(one, table, f"{at}[{number}]") for number, (one, table) in enumerate(here[:MAX_ITEMS])]
 
     return take

@@ -20,6 +20,8 @@ EXEMPTIONS = {
     "VATEX-EU-D": "E", "VATEX-EU-F": "E", "VATEX-EU-I": "E", "VATEX-EU-J": "E",
 }  # fmt: skip
 MAX_PARTS = 200  # of each sort; further ones are left where they are, and listed as lost
+MAX_FILES = 19  # of a document, besides the e-invoice itself, which still holds the others
+MAX_FILENAME = 255
 BY_MAIL = "EM"  # the scheme of an electronic address that is a mail address (CEF EAS)
 
 
@@ -123,7 +125,7 @@ def attachments(attached: Attached) -> Take:
         made: list[dict[str, Any]] = []
         for here in elements(extract, root, attached.path)[:MAX_PARTS]:
             content = extract.first(here, (attached.content,))
-            if content is None:
+            if content is None or len(made) == MAX_FILES:
                 continue
             place = f"{at}[{len(made)}]"
             filename = content.element.attributes.get("filename", "").strip()
@@ -131,7 +133,7 @@ def attachments(attached: Attached) -> Take:
             if name and (not filename or filename == name.text):
                 filename = extract.use(name, f"{place}.filename")
             made.append({
-                "filename": filename or f"attachment-{len(made) + 1}",
+                "filename": filename[:MAX_FILENAME] or f"attachment-{len(made) + 1}",
                 "content_type": content.element.attributes.get("mimeCode", "").strip(),
                 "content": "".join(extract.use(content, f"{place}.content").split()),
             })  # fmt: skip

@@ -74,12 +74,13 @@ def read_tree(root: Element, hybrid: bool) -> Reading:
     _shape(extract, root, syntax, values, profile)
     missing = _missing(extract, root, syntax, profile)
     document, wrong = check_values(values)
-    complaints = [*missing, *extract.complaints, *wrong]
-    if document is not None:
+    complaints = [*missing, *extract.complaints]
+    if document is not None and not extract.cut:  # the standard's words come before those for every document
         if profile.strict:
             represented = extract.first(root, (syntax.REPRESENTATIVE,)) is not None
             complaints += check_members(document, profile.lines, represented)
         complaints += check_amounts(document, profile.exact)
+    complaints += [] if extract.cut else wrong
     errors = _placed(extract, complaints)
     return Reading(kind, None if errors else document, errors, _lost(root), hybrid)
 

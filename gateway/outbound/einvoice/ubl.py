@@ -7,6 +7,7 @@ behind them where they differ. `MANDATORY` names what must be there, by its busi
 from gateway.outbound.einvoice.extract import Table
 from gateway.outbound.einvoice.mapping import (
     always,
+    country,
     day,
     flag,
     joined,
@@ -42,7 +43,7 @@ ADDRESS: Table = {
     "city": text("cbc:CityName"),
     "postcode": text("cbc:PostalZone"),
     "region": text("cbc:CountrySubentity"),
-    "country": text("cac:Country/cbc:IdentificationCode"),
+    "country": country("cac:Country/cbc:IdentificationCode"),
 }
 CONTACT: Table = {
     "name": text("cbc:Name"),

@@ -1,0 +1,160 @@
+"""Which document and which thread a composed mail belongs to, when nothing but its number says so (level 0).
+
+Used by the door twice, before a mail is framed (its thread stands in its Reply-To) and in the transaction that keeps
+it: the same question must have the same answer, or the mail is prepared anew. A number alone is no proof: two customers
+may both have an "Invoice 1". So a thread is joined only when it is of the same tenant, type and number, mail of it went
+to one of the same people or it is the same customer's, and it is not half a year old. What was known by its number only
+becomes the billing system's document when that comes with an id of its own.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from gateway.mail.address import Address
+from gateway.mail.header_mailboxes import read_mailboxes
+from gateway.mail.message import Head, Part
+from gateway.outbound.control import Control
+from gateway.outbound.desk import Desk
+from gateway.outbound.documents import Document
+from gateway.outbound.numbers import DEFAULT_TYPE, find_number
+from gateway.outbound.queue import some_recipients
+from gateway.outbound.texts import templates
+from gateway.outbound.triggers import TRIGGERS
+from gateway.store.database import Transaction
+from gateway.store.documents import get_document, rename_document
+from gateway.store.messages import rename_document_of_messages
+from gateway.store.threads import find_numbered, find_thread, rename_thread
+
+FRESH_MS = 180 * 86_400_000  # a thread that slept longer is last year's "Invoice 1"
+MOST = 20  # threads of one number that are looked at
+LONGEST_ID = 160  # leaves room for the thread's id after it
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a mail says of the document that it is about. `named`: by its number only."""
+
+    key: str = ""
+    type: str = ""
+    number: str = ""
+    named: bool = False
+    people: frozenset[str] = frozenset()  # keys of the addresses that it goes to
+    customer: str = ""  # the billing system's key of the customer
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where it belongs; `was` is the id of the document by which it was known until now, "" for none."""
+
+    thread_id: str
+    key: str = ""
+    document_id: str = ""
+    known: bool = False  # the thread exists
+    was: str = ""
+
+
+# -- what a mail says
+
+
+def name_document(control: Control, head: Head, parts: Sequence[Part], masks: Sequence[str]) -> Control:
+    """The control fields, completed by the number that the subject or a file's name shows."""
+    if control.thread or (control.document_type and control.number):
+        return control
+    names = [part.filename for part in parts if part.filename]
+    found = find_number(head.text("subject"), names, masks)
+    if control.document_type:
+        same = found is not None and found.type == control.document_type
+        return replace(control, number=found.number) if found and same else control
+    number = control.number or (found.number if found else "")
+    if not number:
+        return control
+    type = (found.type if found else "") or _type_asked(control) or DEFAULT_TYPE
+    id = "_".join(number.split())[:LONGEST_ID]
+    return replace(control, document_type=type, document_id=id, number=number, named=True)
+
+
+def _type_asked(control: Control) -> str:
+    template = control.template or (TRIGGERS[control.event].template if control.event in TRIGGERS else "")
+    fits = templates()[template].fits if template in templates() else ()
+    return fits[0] if len(fits) == 1 else ""
+
+
+def about_mail(control: Control, head: Head, envelope: Iterable[Address], desk: Desk) -> About:
+    """What to look for. People are those in To whom the envelope names, without the tenant's own addresses."""
+    if not control.number or control.thread:
+        return About(control.thread_key, control.document_type)
+    to = {box.address.key for box in read_mailboxes(head.raw_value("to"))[:100]}
+    everybody = {address.key for address in envelope}
+    own = {box.address.key for box in read_mailboxes(head.raw_value("from"))[:1]}
+    own |= {address.lower() for address in (*desk.identities, desk.tenant.contact_email) if address}
+    people = frozenset((to & everybody) - own) or frozenset(everybody)
+    return About(control.thread_key, control.document_type, control.number, control.named, people, control.customer)
+
+
+def about_document(document: Document, envelope: Iterable[Address]) -> About:
+    """The same of a document that is handed over as data."""
+    people = {address.key for address in envelope} | {one.address.key for one in document.recipients()}
+    return About(
+        f"{document.type}/{document.id}", document.type, document.number, False, frozenset(people), document.customer.id
+    )
+
+
+# -- what is known
+
+
+def find_place(tx: Transaction, now_ms: int, tenant_id: str, about: About, new: str) -> Place:
+    """Where a mail belongs, `new` being the id of a thread that would be made for it.
+
+    Costs nothing when the mail names no document, and one statement for a number that nobody has seen.
+    """
+    if not about.key:
+        return Place(new)
+    id = about.key.partition("/")[2]
+    if not about.number:
+        known = find_thread(tx, tenant_id, about.key)
+        return Place(known.id if known else new, about.key, id, known is not None)
+    rows = find_numbered(tx, tenant_id, about.number, about.key)
+    taken = [row[0] for row in rows if row[1] == about.key]
+    if taken and not about.named:
+        return Place(taken[0], about.key, id, True)
+    for thread_id, key, type, document_id, last_at in rows[:MOST]:
+        known_as = f"{about.type}/{_named_id(about.number)}"
+        by_number = key in (known_as, f"{known_as}~{thread_id}")
+        fits = type == about.type and last_at >= now_ms - FRESH_MS and (about.named or by_number)
+        if fits and _is_same_customer(tx, tenant_id, thread_id, (type, document_id), about):
+            if about.named:
+                return Place(thread_id, key, document_id, True)
+            return Place(thread_id, about.key, id, True, document_id)
+    return Place(new, f"{about.key}~{new}", f"{id}~{new}") if taken else Place(new, about.key, id)
+
+
+def _named_id(number: str) -> str:
+    return "_".join(number.split())[:LONGEST_ID]
+
+
+def _is_same_customer(tx: Transaction, tenant_id: str, thread_id: str, key: tuple[str, str], about: About) -> bool:
+    document = get_document(tx, tenant_id, *key) if key[1] else None
+    if document is not None and document.customer_id and about.customer:
+        return document.customer_id == about.customer
+    if about.people & some_recipients(tx, tenant_id, thread_id):
+        return True
+    return document is not None and bool(about.people & _contacts(document.body))
+
+
+def _contacts(body: bytes) -> frozenset[str]:
+    """The addresses of whom a document is for."""
+    data = json.loads(body)
+    parties = [party for name in ("payer", "customer") if isinstance(party := data.get(name), dict)]
+    found = {str(party.get("email", "")) for party in parties}
+    found |= {str(one.get("email", "")) for party in parties for one in party.get("contacts", ())}
+    return frozenset(address.lower() for address in found if address)
+
+
+def adopt(tx: Transaction, tenant_id: str, about: About, place: Place) -> None:
+    """What was known by its number only is the billing system's document from now on, with all that was said of it."""
+    if not place.was or place.was == place.document_id:
+        return
+    rename_thread(tx, tenant_id, place.thread_id, place.key, place.document_id)
+    rename_document(tx, tenant_id, about.type, place.was, place.document_id)
+    rename_document_of_messages(tx, tenant_id, place.thread_id, (place.was, place.document_id))

@@ -1,0 +1,141 @@
+"""The composition root: puts the rooms together, starts them, and stops them in good order.
+
+`gateway serve` opens a `House` in a process of its own; tests and `gateway run` in their own event loop. It refuses to
+start in words: a schema of another version, a data folder that another process holds, a port that is taken.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+import structlog.tracebacks
+
+from gateway.config import Config, ConfigError
+from gateway.outbound.delivery import Delivery
+from gateway.outbound.desk import Desks
+from gateway.outbound.domain_watch import DomainWatch
+from gateway.outbound.reminder_runs import ReminderRuns
+from gateway.outbound.rerouting import Rerouting
+from gateway.outbound.routing import Router
+from gateway.outbound.submission import Door
+from gateway.outbound.tenant_routes import TenantRoutes
+from gateway.outbound.tls_reporting import TlsReports
+from gateway.outbound.tls_tally import Tally
+from gateway.serve.doorsteps import DRAIN_SECONDS, Ports, open_doorsteps
+from gateway.serve.parts import (
+    Hosts,
+    house_names,
+    make_asker,
+    make_delivery,
+    make_door,
+    make_letterhead,
+    make_policies,
+    make_resolver,
+    make_route,
+    read_seal,
+)
+from gateway.store.database import Database
+from gateway.store.schema import OPERATOR
+from gateway.store.sealed import Seal, make_secret
+from gateway.store.upgrade import outdated
+from gateway.wire.workers import WorkerPool
+
+log = structlog.get_logger()
+
+
+def utc_now() -> datetime:
+    """The clock of loops and doorsteps."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A running gateway."""
+
+    config: Config
+    ports: Ports
+    database: Database
+    door: Door
+    delivery: Delivery
+    seal: Seal
+
+
+@contextlib.asynccontextmanager
+async def open_house(
+    config: Config, *, clock: Callable[[], datetime] = utc_now, hosts: Hosts | None = None, https_port: int = 443
+) -> AsyncIterator[House]:
+    """A gateway that runs while the context lasts.
+
+    `hosts` are fixed mail hosts by domain ("*": all others) instead of DNS, for the demo and tests; `https_port` is
+    where others serve policies and take reports. Raises ConfigError when it cannot start.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        seal = read_seal(config)
+        stack.enter_context(_lock(config))
+        database = Database(config.database_url)
+        stack.callback(database.close)
+        if problem := outdated(database.engine):
+            raise ConfigError(problem)
+        workers = WorkerPool(config.workers.count, config.workers.memory, preload=_PRELOAD)
+        stack.callback(workers.close)
+        letterhead = make_letterhead(config, await database.write(make_secret, seal, OPERATOR, "reply-key"))
+        desks = Desks(database, seal, letterhead.shared, relayed=bool(config.delivery.relay))
+        tenants = TenantRoutes(database, seal, clock)
+        resolver = make_resolver(config, hosts)
+        policies, tally = make_policies(config, database, resolver, https_port), Tally(database, clock)
+        reports = TlsReports(database, seal, letterhead, resolver.questions, resolver.addresses, https_port)
+        rerouting = Rerouting(database, seal, letterhead.shared, tenants, clock)
+        _run_beside(stack, tally.run(), policies.run(clock), reports.run(clock), rerouting.run())
+        if hosts is None or config.delivery.resolver:  # with fixed hosts and no resolver, nobody asks DNS
+            _run_beside(stack, DomainWatch(database, house_names(config), make_asker(config, resolver), clock).run())
+        router = Router(make_route(config), resolver, tenants, policies, tally)
+        delivery = make_delivery(config, database, letterhead, desks, router, workers, clock)
+        door = make_door(config, database, letterhead, desks, delivery, workers)
+        loop_task = asyncio.create_task(delivery.run(), name="delivery")
+        stack.push_async_callback(_end, delivery, loop_task)
+        _run_beside(stack, ReminderRuns(door, clock).run())
+        ports = await open_doorsteps(stack, config, door, database, letterhead, workers, clock)
+        log.info("gateway.ready", node=config.node, **{name: getattr(ports, name) for name in Ports.__slots__})
+        yield House(config, ports, database, door, delivery, seal)
+        log.info("gateway.stopping")
+
+
+_PRELOAD = ("gateway.outbound.pdf", "gateway.mail.received", "gateway.outbound.handed_document")
+
+
+@contextlib.contextmanager
+def _lock(config: Config) -> Any:
+    """One process per node and data folder: what this node had booked is taken back at the start."""
+    config.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (config.data_path / f"{config.node}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(
+                f"a gateway runs as node {config.node} in {config.data_path} already; stop it, or choose another node"
+            ) from None
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _run_beside(stack: contextlib.AsyncExitStack, *work: Coroutine[Any, Any, None]) -> None:
+    """Loops that run until the house ends; those of before the delivery end after it."""
+    for one in work:
+        stack.push_async_callback(_end_task, asyncio.create_task(one))
+
+
+async def _end_task(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _end(delivery: Delivery, task: asyncio.Task[None]) -> None:
+    await delivery.stop(DRAIN_SECONDS)
+    await _end_task(task)
