@@ -125,7 +125,7 @@ signing_key = Table(
     Column("algorithm", String(20), nullable=False),  # rsa-sha256 | ed25519-sha256
     Column("private_sealed", LargeBinary, nullable=False),
     _text("public_record"),  # the DNS TXT value
-    Column("state", String(10), nullable=False, server_default="active"),  # pending | active | retired
+    Column("state", String(10), nullable=False, server_default="active"),  # pending | active | replaced | retired
     _at("created_at", nullable=False),
     _at("changed_at"),  # when it came to this state
     comment="store/domains",
@@ -496,7 +496,7 @@ tls_result = Table(
     _key(),  # OPERATOR
     Column("day", String(10), primary_key=True),  # UTC
     Column("domain", String(253), primary_key=True),  # the policy's
-    Column("policy", String(10), primary_key=True),  # sts | tlsa | no-policy-found
+    Column("policy", String(10), primary_key=True),  # sts | tlsa | none
     Column("host", String(253), primary_key=True),  # the MX that was dialled
     Column("result", String(40), primary_key=True),  # success, or a type of RFC 8460 §4.3
     _number("sessions"),
