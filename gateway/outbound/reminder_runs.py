@@ -55,11 +55,11 @@ class ReminderRuns:
     async def run(self) -> None:
         """Look for tenants whose hour has come, for ever; ended by cancelling it."""
         while True:
+            await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.look()
             except Exception:
                 log.error("reminders.failed", exc_info=True)  # the database, most likely; the next look tries again
-            await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> int:
         """Run the reminders of every tenant whose hour has come; how many mails were handed over."""
@@ -68,9 +68,10 @@ class ReminderRuns:
         return sum(await asyncio.gather(*(self._run_one(one, room) for one in due)))
 
     async def _run_one(self, tenant: TenantRun, room: asyncio.Semaphore) -> int:
-        async with room:
+        async with room:  # a long look may have passed midnight: the new day's hour has not come
             try:
-                done = await run_tenant(self.door, tenant, self.clock())
+                now = self.clock()
+                done = await run_tenant(self.door, tenant, now) if is_due(tenant, now) else None
             except Exception:
                 log.error("reminders.tenant_failed", tenant=tenant.slug, exc_info=True)
                 return 0

@@ -28,7 +28,7 @@ from gateway.store.tenants import set_tenant
 
 @pytest.fixture(autouse=True)
 def _quiet_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop looks once, at the start: these tests say themselves when a run is."""
+    """The loop does not look: these tests say themselves when a run is."""
     monkeypatch.setattr("gateway.outbound.reminder_runs.LOOK_SECONDS", 3600.0)
 
 
@@ -45,6 +45,18 @@ def test_a_run_is_due_at_the_tenants_hour_where_it_is_over_a_change_of_the_clock
         assert is_due(gap, datetime(2026, 3, 29, 1, tzinfo=UTC))
         assert not is_due(gap, datetime(2026, 3, 29, 0, 59, tzinfo=UTC))
         assert not is_due(replace(tenant, day="2026-10-25"), datetime(2026, 10, 25, 12, tzinfo=UTC))
+
+    tell(place, story)
+
+
+def test_a_look_that_passes_midnight_leaves_the_new_day_to_its_hour(place: Place) -> None:
+    async def story(tale: Tale) -> None:
+        await tale.hand_over(due=10)
+        tale.clock.move(days=5)
+        late = tale.clock().replace(hour=20, minute=59, second=59)  # 23:59:59 in Chișinău, or an hour less
+        times = iter((late, late + timedelta(hours=2)))
+        assert await ReminderRuns(tale.journey.house.door, lambda: next(times)).look() == 0
+        assert await ReminderRuns(tale.journey.house.door, lambda: late).look() == 1, "the day before was not taken"
 
     tell(place, story)
 

@@ -21,7 +21,7 @@ from gateway.store.threads import close_thread
 
 @pytest.fixture(autouse=True)
 def _quiet_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop looks once, at the start: these tests say themselves when a run is."""
+    """The loop does not look: these tests say themselves when a run is."""
     monkeypatch.setattr("gateway.outbound.reminder_runs.LOOK_SECONDS", 3600.0)
 
 
