@@ -32,7 +32,7 @@ from bench.pdf_load import BRAND, PAGES, draw_ours, sample  # noqa: E402
 from gateway.demo.samples import document_mail  # noqa: E402
 from gateway.outbound import pdf  # noqa: E402
 from gateway.outbound.texts import language  # noqa: E402
-from gateway.serve.process import set_up_logging  # noqa: E402
+from gateway.serve.logs import set_up_logging  # noqa: E402
 from gateway.store.database import Transaction  # noqa: E402
 from gateway.store.messages import list_messages  # noqa: E402
 from gateway.store.schema import delivery  # noqa: E402

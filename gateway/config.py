@@ -30,8 +30,9 @@ class Submission:
     tls_port: int = _key(465, "port with implicit TLS; 0 turns it off, -1 takes any free one")
     max_message: int = _key(25 * 2**20, "largest message, bytes")
     max_recipients: int = _key(1000, "most recipients of one message")
-    max_connections: int = _key(1000, "most connections at once")
+    max_connections: int = _key(1000, "most connections at once, of both ports")
     max_connections_per_address: int = _key(100, "most connections at once from one address")
+    max_memory: int = _key(512 * 2**20, "most bytes of messages that are being handed over at once; beyond it 452")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,9 @@ class Receiver:
     port: int = _key(25, "SMTP port; 0 turns it off, -1 takes any free one")
     lmtp_port: int = _key(0, "LMTP port, for a mail server in front; 0 turns it off, -1 takes any free one")
     max_message: int = _key(25 * 2**20, "largest message, bytes")
-    max_connections: int = _key(500, "most connections at once")
+    max_connections: int = _key(500, "most connections at once, of both ports")
     max_connections_per_address: int = _key(50, "most connections at once from one address")
+    max_memory: int = _key(256 * 2**20, "most bytes of messages that are coming in at once; beyond it 452")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Config:
         "inbox.gateway.example", "domain of the tenants' A/R inbox addresses; its MX is this gateway"
     )
     data: str = _key("data", "folder for the database and the key file; readable by the gateway's user only")
+    min_free: int = _key(512 * 2**20, "bytes that stay free in the data folder: mail is put off (452) before they go")
     database: str = _key("", "URL of the database; empty: SQLite in the data folder; or postgresql://…")
     key_file: str = _key("", "keys that seal secrets; empty: gateway.key in the data folder")
     node: str = _key("node1", "name of this node; each node on one database has its own")
@@ -210,6 +213,11 @@ def _check(config: Config) -> None:
             raise ConfigError(f"{name}{shown} {wrong}")
     if config.delivery.lease_seconds < 60:
         raise ConfigError("delivery.lease_seconds is below 60; an attempt would be given away while it runs")
+    for where, wanted in (("submission", config.submission), ("receiver", config.receiver)):
+        if wanted.max_memory < 2 * wanted.max_message:  # a large one must get through beside another
+            raise ConfigError(f"{where}.max_memory is below two messages of {where}.max_message; make it larger")
+    if config.min_free < 0:
+        raise ConfigError(f"min_free is {config.min_free}; 0 turns it off")
     _check_numbers(config)
 
 

@@ -200,13 +200,16 @@ def test_every_kind_of_incoming_mail_is_explained() -> None:
     assert set(first_column(SMTP, "kind")) == {*map(str, Kind), "unreadable"} == set(KINDS)
 
 
+OPENING = ("open_thread", "open_by_machine")
+
+
 def set_chips() -> set[str]:
     """The chips that some code gives a thread, apart from reasons."""
     found = set(OPENS.values())
     for path in (ROOT / "gateway").rglob("*.py"):
         module = ast.parse(path.read_text("utf-8"))
         for node in ast.walk(module):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "open_thread" and len(node.args) > 4:
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in OPENING and len(node.args) > 4:
                 found |= set(_values(path, node.args[4]))
     return found
 

@@ -133,7 +133,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "wire": ("mail",),
     "store": ("mail",),
     "outbound": ("store", "mail", "wire"),
-    "inbound": ("outbound.queue", "outbound.suppression", "store", "mail", "wire"),
+    "inbound": ("outbound.queue", "outbound.queue_find", "outbound.numbers", "outbound.suppression", "store", "mail", "wire"),
     "inbox": ("outbound.submission", *QUEUE_AND_SUPPRESSION, "store", "mail"),
     "web": ("inbox", "outbound.submission", *QUEUE_AND_SUPPRESSION, "outbound.texts", "store", "mail"),
 }
@@ -217,6 +217,7 @@ PORTERS: dict[str, tuple[str, ...]] = {
     "click": ("cli",),
     "cryptography": ("store.sealed", "outbound.signing", "outbound.dane", "cli.setup", "cli.doctor"),
     "dns": ("outbound.mx", "outbound.dns_questions"),
+    "dkim": ("inbound.sender_checks",),
     "email": ("cli.send", "demo"),  # the standard library's: too slow and too trusting for the doors
     "fastapi": ("web",),
     "fontpkg_pt_sans": ("outbound.pdf",),
@@ -230,7 +231,8 @@ PORTERS: dict[str, tuple[str, ...]] = {
     "rich": ("cli.common",),
     "segno": ("outbound.pdf",),
     "smtplib": ("demo",),  # the outside world's; ours is outbound.smtp_client
-    "sqlalchemy": ("store", *QUEUE_AND_SUPPRESSION, "inbox"),
+    "spftrace": ("inbound.sender_checks",),
+    "sqlalchemy": ("store", *QUEUE_AND_SUPPRESSION, "outbound.queue_find", "inbox"),
     "starlette": ("web",),
     "structlog": ("cli.common", "serve", "store", "wire", "inbound", "outbound", "web", "demo"),
     "subprocess": ("wire.workers", "cli.browser"),
@@ -340,12 +342,12 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "gateway/outbound/queue.py": (680, "two tables that change together, and a table has one writing file"),
     "gateway/outbound/delivery.py": (440, "one loop, whose counters no second file may touch"),
     "gateway/outbound/documents/model.py": (350, "the schema's object model: fields, no logic"),
-    "gateway/store/database.py": (460, "the only file that knows a dialect"),
+    "gateway/store/database.py": (480, "the only file that knows a dialect"),
     "gateway/store/schema.py": (620, "every table, in one place"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {
     "gateway/outbound/queue.py:enqueue": (54, "a row of twenty columns, each said once"),
-    "gateway/wire/smtp_server.py:listen": (41, "twelve options, each with its own line"),
+    "gateway/wire/smtp_server.py:listen": (45, "fourteen options, each with its own line"),
     "tests/postroom/postfix.py:_settings": (56, "main.cf as a table"),
 }
 GENERATED = "gateway/store/migrations/versions/"  # written once, by Alembic, and never edited again

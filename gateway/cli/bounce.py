@@ -8,6 +8,7 @@ import click
 from gateway.cli.common import json_option, show_json
 from gateway.mail.advice import LATER, OURS, PAUSE, SLOW, STOP, advise, read_advice
 from gateway.mail.dsn.batch import run
+from gateway.mail.explained import tell_mail
 from gateway.mail.reasons import explain, is_recipient_fault, read_words
 from gateway.mail.received import read_mail
 
@@ -20,7 +21,8 @@ def bounce() -> None:
 @bounce.command("parse")
 @click.option("--batch", is_flag=True, help="Read paths on standard input, write a JSON line for each.")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False))
-def parse(batch: bool, files: tuple[str, ...]) -> None:
+@json_option
+def parse(batch: bool, files: tuple[str, ...], as_json: bool) -> None:
     """Show what is understood of a received mail, and why."""
     if batch:
         run(sys.stdin, sys.stdout)
@@ -28,7 +30,11 @@ def parse(batch: bool, files: tuple[str, ...]) -> None:
     if not files:
         raise click.UsageError("name a file, or use --batch")
     for name in files:
-        show_json({"file": name, "mail": read_mail(Path(name).read_bytes())})
+        mail = read_mail(Path(name).read_bytes())
+        if as_json:
+            show_json({"file": name, "mail": mail})
+        else:
+            click.echo("\n".join([f"{name}:" if len(files) > 1 else "", *tell_mail(mail)]).lstrip("\n"))
 
 
 @bounce.command("try")

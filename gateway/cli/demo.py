@@ -20,7 +20,7 @@ from gateway.cli.common import console
 def run(folder: str, fresh: bool, port: int) -> None:
     """Run a whole gateway with a sample tenant and a fake outside world, and say what to look at."""
     from gateway.demo.house import Demo, run_demo, write_demo_config  # the whole house; other commands need not load it
-    from gateway.serve.process import set_up_logging
+    from gateway.serve.logs import set_up_logging
 
     path = Path(folder)
     if fresh and path.exists():

@@ -94,8 +94,10 @@ def _look_at_files(context: Context, config: Config) -> Iterator[Finding]:
         yield Finding("data folder", "warning", f"{folder} is open to others", f"chmod 700 {folder}")
     if folder.exists():
         free = shutil.disk_usage(folder).free
-        state = "ok" if free > 2**30 else "warning" if free > 2**28 else "wrong"
-        yield Finding("disk", state, f"{free // 2**20:,} MB free in {folder}", "" if state == "ok" else "make room")
+        least = config.min_free
+        state = "ok" if free > max(2 * least, 2**30) else "warning" if free > max(least, 2**28) else "wrong"
+        words = f"{free // 2**20:,} MB free in {folder}" + (": mail is put off with 452" if free < least else "")
+        yield Finding("disk", state, words, "" if state == "ok" else f"make room (min_free is {least // 2**20:,} MB)")
     yield from _look_at_certificate(config)
 
 

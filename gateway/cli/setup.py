@@ -95,9 +95,15 @@ def write_certificate(certificate: Path, key: Path, hostname: str) -> None:
 
 
 @click.command()
+@click.option("--workers", type=int, default=1, show_default=True, help="How many processes serve side by side.")
 @pass_context
-def serve(context: Context) -> None:
+def serve(context: Context, workers: int) -> None:
     """Run the gateway until it is told to stop (SIGTERM, Ctrl-C)."""
+    if workers != 1:
+        from gateway.serve.supervise import supervise  # a supervisor needs no room of the house
+
+        supervise(context.config, workers)
+        return
     from gateway.serve.process import run  # loads every room; other commands need not wait for that
 
     run(context.config)

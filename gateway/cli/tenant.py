@@ -6,9 +6,11 @@ import click
 
 from gateway.cli.common import Context, json_option, pass_context, plain, show_json, show_rows, told, utc_now
 from gateway.cli.tenant_smtp import smtp
+from gateway.cli.tenant_usage import usage
 from gateway.mail.address import parse_address
 from gateway.outbound.desk import Desks
 from gateway.outbound.einvoice.facturx import FACTUR_X
+from gateway.outbound.limits import set_limits
 from gateway.outbound.numbers import find_number
 from gateway.outbound.queue_list import count_states
 from gateway.store.assets import MAX_BYTES, put_logo, remove_logo
@@ -32,6 +34,7 @@ def tenant() -> None:
 
 
 tenant.add_command(smtp)
+tenant.add_command(usage)
 
 
 def _brand(**values: str) -> dict[str, str]:
@@ -153,6 +156,8 @@ def _of_server(context: Context, found: Tenant) -> str:
     help="factur-x: PDFs of invoices and credit notes carry them as XML (EN 16931).",
 )  # fmt: skip
 @click.option("--reminder-hour", type=int, default=None, help="When its reminders go, 0 to 23 in its zone (else 9).")
+@click.option("--per-hour", type=click.IntRange(0), default=None, help="Most messages in an hour; 0: any number.")
+@click.option("--per-day", type=click.IntRange(0), default=None, help="Most messages in a day of its zone; 0: any.")
 @click.option(
     "--number-pattern", "patterns", multiple=True,
     help="How its numbers look in subjects and file names, in place of our words: CP-####-####, or credit_note: CN-#*.",
@@ -163,7 +168,7 @@ def _of_server(context: Context, found: Tenant) -> str:
 def set_(
     context: Context, /, slug: str, suspend: bool | None, colour: str, phone: str, address: str, idno: str,
     vat: str, country: str, einvoice: str | None, reminder_hour: int | None, patterns: tuple[str, ...],
-    no_patterns: bool, as_json: bool, **changes: str | None,
+    no_patterns: bool, per_hour: int | None, per_day: int | None, as_json: bool, **changes: str | None,
 ) -> None:  # fmt: skip
     """Change a tenant's settings; they hold from its next message on."""
     values: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
@@ -177,11 +182,15 @@ def set_(
         values["options"] = {**values.get("options", {}), "reminder_hour": reminder_hour}
     if patterns or no_patterns:
         values["options"] = {**values.get("options", {}), "number_patterns": list(patterns)}
-    if not values:
+    limits = [name for name, most in (("per_hour", per_hour), ("per_day", per_day)) if most is not None]
+    if not values and not limits:
         raise click.UsageError("say what to change; see --help")
     context.write(set_tenant, context.tenant(slug).id, **values)
+    if limits:
+        context.write(set_limits, utc_now(), context.tenant(slug).id, "", per_hour, per_day)
     author = _author_of(context, context.tenant(slug)) if "sending" in values else ""
-    told(as_json, f"changed {slug}{author and f'; its author is {author}'}", tenant=slug, changed=sorted(values))
+    changed = sorted([*values, *limits])
+    told(as_json, f"changed {slug}{author and f'; its author is {author}'}", tenant=slug, changed=changed)
 
 
 @tenant.command("logo")

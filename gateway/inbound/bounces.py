@@ -1,12 +1,14 @@
 """Whose report is it, and what follows: the delivery's new state, the thread, the suppression.
 
 Strongest evidence first: the return path that the report came to; then our token (return path or ENVID) in what came
-back; then our Message-ID there with the recipient. Only a report to the return path itself may suppress an address;
-what matches nothing of the tenant is kept for a person and changes nothing.
+back; then our Message-ID there, or in what the report says it answers, with the recipient; then the weak ones of
+`evidence`. Only a report to the return path itself may suppress an address; what matches nothing of the tenant is kept
+for a person and changes nothing.
 """
 
 from dataclasses import dataclass
 
+from gateway.inbound.evidence import ANSWERS, MESSAGE_ID, RETURN_PATH, TOKEN, Clue, find_mailed
 from gateway.mail.address import parse_address
 from gateway.mail.dsn.report import Report, ReportedRecipient
 from gateway.mail.received import ReceivedMail
@@ -17,6 +19,8 @@ from gateway.outbound.queue import Booked, find_deliveries, find_token, report
 from gateway.store.database import Transaction
 from gateway.store.messages import find_by_message_id
 
+FITTED = 20  # recipients of one report for whom weak evidence is weighed
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -24,27 +28,50 @@ class Match:
 
     delivery: Booked
     status: DeliveryStatus
-    by: str  # return path | token | message-id
+    by: str  # one of evidence.CONFIDENCE
     trusted: bool
 
 
 def match_return_path(made: Booked, mail: ReceivedMail) -> Match:
     """A report that came to a delivery's return path is about that delivery, whatever addresses it names."""
-    return Match(made, _outcome_for(made, mail), "return path", True)
+    return Match(made, _outcome_for(made, mail), RETURN_PATH, True)
 
 
-def match_report(tx: Transaction, tenant_id: str, found: Report, mail: ReceivedMail) -> list[Match]:
+def match_report(tx: Transaction, now_ms: int, tenant_id: str, found: Report, mail: ReceivedMail) -> list[Match]:
     """The tenant's deliveries that a report is about which did not come to a return path."""
     by_token = _token_of(tx, tenant_id, found)
     if by_token is not None:
-        return [Match(by_token, _outcome_for(by_token, mail), "token", False)]
+        return [Match(by_token, _outcome_for(by_token, mail), TOKEN, False)]
+    original = [found.original.message_id] if found.original.message_id else []
+    if matches := _by_message_id(tx, tenant_id, original, mail, MESSAGE_ID):
+        return matches
+    answered = [*mail.in_reply_to, *mail.references, *found.original.references][:50]
+    if not original and (matches := _by_message_id(tx, tenant_id, answered, mail, ANSWERS)):
+        return matches
+    clue = Clue(found.original.message_id, found.original.subject)
+    return _by_fit(tx, now_ms, tenant_id, clue, mail)
+
+
+def _by_message_id(tx: Transaction, tenant_id: str, ids: list[str], mail: ReceivedMail, by: str) -> list[Match]:
+    recipients = mail.report.recipients if mail.report else ()
     matches = []
-    for message in find_by_message_id(tx, tenant_id, [found.original.message_id] if found.original.message_id else []):
+    for message in find_by_message_id(tx, tenant_id, ids):
         deliveries = find_deliveries(tx, tenant_id, message.id) if message.direction == "out" else []
-        for one in found.recipients:
-            made = _delivery_to(deliveries, one, alone=len(found.recipients) == 1)
+        for one in recipients:
+            made = _delivery_to(deliveries, one, alone=len(recipients) == 1)
             if made is not None:
-                matches.append(Match(made, _status(one, mail), "message-id", False))
+                matches.append(Match(made, _status(one, mail), by, False))
+    return matches
+
+
+def _by_fit(tx: Transaction, now_ms: int, tenant_id: str, clue: Clue, mail: ReceivedMail) -> list[Match]:
+    """What fits the clue, recipient by recipient: one that fits nothing, or two things, has no match."""
+    matches = []
+    for one in (mail.report.recipients if mail.report else ())[:FITTED]:
+        named = dict.fromkeys(address for address in (one.original, one.address, one.final) if address)
+        found = next((hit for a in named if (hit := find_mailed(tx, now_ms, tenant_id, a, clue))), None)
+        if found is not None:
+            matches.append(Match(found[0].made, _status(one, mail), found[1], False))
     return matches
 
 

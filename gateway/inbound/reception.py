@@ -7,7 +7,7 @@ kept all the same, and shown. We never answer anything from here.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,8 +15,10 @@ from typing import Any
 import structlog
 
 from gateway.inbound.bounces import Match, apply, match_report, match_return_path
-from gateway.inbound.destinations import Destination
-from gateway.inbound.replies import OPENS, asks_to_stop, begin_thread, is_unknown, thread_of_reply
+from gateway.inbound.destinations import Destination, Names, named_in_header
+from gateway.inbound.evidence import CONFIDENCE, RETURN_PATH, THREAD_ADDRESS
+from gateway.inbound.replies import OPENS, Placed, asks_to_stop, is_unknown, open_by_machine, place, whose
+from gateway.inbound.sender_checks import SenderChecks, Source
 from gateway.mail.classify import Kind
 from gateway.mail.received import ReceivedMail
 from gateway.mail.reply import Refused
@@ -25,6 +27,7 @@ from gateway.store.database import Database, Transaction, new_id, to_ms
 from gateway.store.events import add_event
 from gateway.store.messages import Message, add_message, find_by_message_id
 from gateway.store.preferences import BY_MAIL, stop_reminders
+from gateway.store.schema import OPERATOR
 from gateway.store.threads import add_thread, open_thread, touch_thread
 
 log = structlog.get_logger()
@@ -49,6 +52,8 @@ class Reception:
 
     database: Database
     read: Callable[[bytes], Awaitable[ReceivedMail]]
+    names: Names
+    checks: SenderChecks | None = None  # of mail that came to us by SMTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,23 @@ class Taken:
     kind: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """A mail at the door: `mail` None when it cannot be read; `origin` says who brought it and if that is true."""
+
+    raw: bytes
+    digest: str
+    mail: ReceivedMail | None
+    origin: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Its Message-ID; one that has none is known by its bytes."""
+        return (self.mail.message_id if self.mail else "") or f"sha256.{self.digest}"
+
+
 async def receive(
-    reception: Reception, raw: bytes, destinations: Sequence[Destination], now: datetime, peer: str = ""
+    reception: Reception, raw: bytes, destinations: Sequence[Destination], now: datetime, source: Source | None = None
 ) -> list[Taken]:
     """Take a mail for its destinations; where it was put, in their order.
 
@@ -75,29 +95,45 @@ async def receive(
         log.warning("inbound.unreadable", size=len(raw), why=str(error))
     if mail is not None and mail.hops > HOPS:
         raise Refused(554, "5.4.6", f"the message has passed {mail.hops} servers; it is going round in a loop")
-    return await reception.database.write(_take, raw, mail, destinations, now, peer)
+    origin: dict[str, Any] = {"peer": source.host if source else ""}
+    if mail is not None and source is not None and reception.checks is not None:
+        origin["checked"] = (await reception.checks.check(raw, source, mail.author)).as_detail()
+    came = _Came(raw, hashlib.sha256(raw).hexdigest(), mail, origin)
+    return await reception.database.write(_take, reception.names, came, destinations, now)
 
 
-def _take(
-    tx: Transaction,
-    raw: bytes,
-    mail: ReceivedMail | None,
-    destinations: Sequence[Destination],
-    now: datetime,
-    peer: str,
-) -> list[Taken]:
+def take(
+    tx: Transaction, names: Names, raw: bytes, mail: ReceivedMail | None, place: Destination, now: datetime, peer: str
+) -> Taken:
+    """Keep a mail in a transaction of the caller's, who has read it and knows whose it is: a tenant's mailbox."""
+    came = _Came(raw, hashlib.sha256(raw).hexdigest(), mail, {"peer": peer})
+    return _take(tx, names, came, [place], now)[0]
+
+
+def _take(tx: Transaction, names: Names, came: _Came, named: Sequence[Destination], now: datetime) -> list[Taken]:
+    mail = came.mail
+    destinations = [_look_closer(tx, names, one, mail) if mail else one for one in named]
     taken: dict[int, Taken] = {}
-    digest = hashlib.sha256(raw).hexdigest()
     # The address of a thread says more than one of an inbox beside it, whichever was named first.
     for number in sorted(range(len(destinations)), key=lambda number: not destinations[number].thread_id):
         destination = destinations[number]
         twin = next((t for t in taken.values() if _same_place(t, destination)), None)
         if twin is None:
-            twin = _take_one(tx, raw, digest, mail, destination, now, peer)
+            twin = _take_one(tx, came, destination, now)
         elif mail is not None and mail.kind in REPORTS and destination.delivery is not None:
             apply(tx, to_ms(now), match_return_path(destination.delivery, mail), twin.message_id)
         taken[number] = twin
     return [taken[number] for number in range(len(destinations))]
+
+
+def _look_closer(tx: Transaction, names: Names, destination: Destination, mail: ReceivedMail) -> Destination:
+    """What the mail says of its place, when the address it came to says no more than the tenant, or not even that."""
+    if destination.thread_id or (destination.tenant_id == OPERATOR and not destination.shared):
+        return destination
+    found = named_in_header(tx, names, destination, mail)
+    if found.shared and (tenant_id := whose(tx, mail)):
+        return Destination(tenant_id)
+    return found
 
 
 def _same_place(taken: Taken, destination: Destination) -> bool:
@@ -107,26 +143,20 @@ def _same_place(taken: Taken, destination: Destination) -> bool:
     return not destination.thread_id or taken.thread_id == destination.thread_id
 
 
-def _take_one(
-    tx: Transaction,
-    raw: bytes,
-    digest: str,
-    mail: ReceivedMail | None,
-    destination: Destination,
-    now: datetime,
-    peer: str,
-) -> Taken:
+def _take_one(tx: Transaction, came: _Came, destination: Destination, now: datetime) -> Taken:
     now_ms, tenant_id, message_id = to_ms(now), destination.tenant_id, new_id()
-    seen = _seen_before(tx, destination, _name(mail, digest), digest)
+    seen = _seen_before(tx, destination, came)
     if seen is not None:
         return seen
+    mail = came.mail
     if mail is None:
-        return _keep_unreadable(tx, raw, digest, destination, now, peer)
-    matches = _matches(tx, destination, mail)
-    thread_id = destination.thread_id or _thread_for(tx, now_ms, tenant_id, mail, matches)
+        return _keep_unreadable(tx, came, destination, now)
+    matches = _matches(tx, now_ms, destination, mail)
+    placed = _placed(tx, now_ms, destination, mail, matches)
+    thread_id = placed.thread_id
     unknown = mail.kind is Kind.PERSON and is_unknown(tx, tenant_id, thread_id, mail)
-    detail = _detail(mail, digest, peer, matches, unknown)
-    add_message(tx, _message(mail, tenant_id, message_id, thread_id, now, detail), raw)
+    detail = _detail(came, mail, matches, unknown) | _how(placed)
+    add_message(tx, _message(came, mail, (tenant_id, message_id, thread_id), now, detail), came.raw)
     if mail.kind in REPORTS:
         _spend_report(tx, now_ms, tenant_id, thread_id, message_id, mail, matches)
     else:
@@ -137,32 +167,35 @@ def _take_one(
     return Taken(tenant_id, thread_id, message_id, str(mail.kind))
 
 
-def _name(mail: ReceivedMail | None, digest: str) -> str:
-    """The mail's Message-ID; one that has none is known by its bytes."""
-    return (mail.message_id if mail else "") or f"sha256.{digest}"
-
-
-def _seen_before(tx: Transaction, destination: Destination, name: str, digest: str) -> Taken | None:
+def _seen_before(tx: Transaction, destination: Destination, came: _Came) -> Taken | None:
     """The same bytes to the same place once more: a server that did not hear our 250."""
-    for known in find_by_message_id(tx, destination.tenant_id, [name]):
-        same = known.direction == "in" and known.detail.get("sha256") == digest
+    for known in find_by_message_id(tx, destination.tenant_id, [came.name]):
+        same = known.direction == "in" and known.detail.get("sha256") == came.digest
         if same and destination.thread_id in ("", known.thread_id):
             return Taken(destination.tenant_id, known.thread_id, known.id, known.kind)
     return None
 
 
-def _matches(tx: Transaction, destination: Destination, mail: ReceivedMail) -> list[Match]:
+def _matches(tx: Transaction, now_ms: int, destination: Destination, mail: ReceivedMail) -> list[Match]:
     if mail.kind not in REPORTS:
         return []
     if destination.delivery is not None:
         return [match_return_path(destination.delivery, mail)]
-    return match_report(tx, destination.tenant_id, mail.report, mail) if mail.report else []
+    return match_report(tx, now_ms, destination.tenant_id, mail.report, mail) if mail.report else []
 
 
-def _thread_for(tx: Transaction, now_ms: int, tenant_id: str, mail: ReceivedMail, matches: list[Match]) -> str:
+def _placed(tx: Transaction, now_ms: int, destination: Destination, mail: ReceivedMail, matches: list[Match]) -> Placed:
     if matches:
-        return matches[0].delivery.thread_id
-    return thread_of_reply(tx, tenant_id, mail) or begin_thread(tx, now_ms, tenant_id, mail)
+        return Placed(destination.thread_id or matches[0].delivery.thread_id, matches[0].by)
+    if destination.thread_id:
+        return Placed(destination.thread_id, RETURN_PATH if destination.delivery else THREAD_ADDRESS)
+    return place(tx, now_ms, destination.tenant_id, mail)
+
+
+def _how(placed: Placed) -> dict[str, Any]:
+    """How we know whose a mail is, for who looks at it."""
+    told = {"placed_by": placed.by, "confidence": CONFIDENCE.get(placed.by, "")}
+    return told | ({"perhaps": [list(one) for one in placed.perhaps]} if placed.perhaps else {})
 
 
 def _spend_report(
@@ -180,7 +213,7 @@ def _spend_report(
     if not matches:  # a report about nothing that we know: a person may understand it
         data = {"kind": str(mail.kind), "subject": mail.subject[:200]}
         add_event(tx, now_ms, tenant_id, "report.received", thread_id=thread_id, message_id=message_id, data=data)
-        open_thread(tx, now_ms, tenant_id, thread_id, "unclear")
+        open_by_machine(tx, now_ms, tenant_id, thread_id, "unclear")
 
 
 def _note_reply(
@@ -191,14 +224,16 @@ def _note_reply(
     data = {"from": mail.author, "subject": mail.subject[:200], "kind": str(mail.kind)}
     add_event(tx, now_ms, tenant_id, type, thread_id=thread_id, message_id=message_id, data=data)
     if mail.kind in OPENS and not quiet:
-        open_thread(tx, now_ms, tenant_id, thread_id, OPENS[mail.kind])
+        opens = open_thread if mail.kind is Kind.PERSON else open_by_machine
+        opens(tx, now_ms, tenant_id, thread_id, OPENS[mail.kind])
     else:
         touch_thread(tx, now_ms, tenant_id, thread_id)
 
 
 def _message(
-    mail: ReceivedMail, tenant_id: str, message_id: str, thread_id: str, now: datetime, detail: dict[str, Any]
+    came: _Came, mail: ReceivedMail, ids: tuple[str, str, str], now: datetime, detail: dict[str, Any]
 ) -> Message:
+    tenant_id, message_id, thread_id = ids
     return Message(
         tenant_id=tenant_id,
         id=message_id,
@@ -206,7 +241,7 @@ def _message(
         direction="in",
         kind=str(mail.kind),
         created_at=now,
-        rfc_message_id=_name(mail, detail["sha256"]),
+        rfc_message_id=came.name,
         author=f"{mail.author_name} <{mail.author}>" if mail.author_name else mail.author,
         recipients=", ".join((*mail.to, *mail.cc)),
         subject=mail.subject,
@@ -215,7 +250,7 @@ def _message(
     )
 
 
-def _detail(mail: ReceivedMail, digest: str, peer: str, matches: list[Match], unknown: bool) -> dict[str, Any]:
+def _detail(came: _Came, mail: ReceivedMail, matches: list[Match], unknown: bool) -> dict[str, Any]:
     attachments = [
         {
             "filename": one.filename,
@@ -228,8 +263,8 @@ def _detail(mail: ReceivedMail, digest: str, peer: str, matches: list[Match], un
         if one.content_type not in OF_REPORTS
     ]
     return {
-        "sha256": digest,
-        "peer": peer,
+        "sha256": came.digest,
+        **came.origin,
         "why": list(mail.why)[:10],
         "quoted": mail.quoted[:20_000],
         "attachments": attachments,
@@ -239,17 +274,15 @@ def _detail(mail: ReceivedMail, digest: str, peer: str, matches: list[Match], un
     }
 
 
-def _keep_unreadable(
-    tx: Transaction, raw: bytes, digest: str, destination: Destination, now: datetime, peer: str
-) -> Taken:
+def _keep_unreadable(tx: Transaction, came: _Came, destination: Destination, now: datetime) -> Taken:
     """Nothing is dropped: the bytes are kept where the envelope says, and a person is asked to look."""
     now_ms, tenant_id, message_id = to_ms(now), destination.tenant_id, new_id()
     thread_id = destination.thread_id or add_thread(tx, now_ms, tenant_id, subject="(unreadable mail)")
     kept = Message(
         tenant_id=tenant_id, id=message_id, thread_id=thread_id, direction="in", kind=UNREADABLE, created_at=now,
-        rfc_message_id=_name(None, digest), detail={"sha256": digest, "peer": peer},
+        rfc_message_id=came.name, detail={"sha256": came.digest, **came.origin},
     )  # fmt: skip
-    add_message(tx, kept, raw)
+    add_message(tx, kept, came.raw)
     data = {"kind": UNREADABLE}
     add_event(tx, now_ms, tenant_id, "report.received", thread_id=thread_id, message_id=message_id, data=data)
     open_thread(tx, now_ms, tenant_id, thread_id, UNREADABLE)

@@ -7,8 +7,9 @@ what a mail means is decided behind `reception.receive`.
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from gateway.inbound.destinations import Destination, Names, find_destination
+from gateway.inbound.destinations import Destination, find_destination
 from gateway.inbound.reception import Reception, receive
+from gateway.inbound.sender_checks import Source
 from gateway.mail.reply import Refused, Reply
 from gateway.wire.smtp_session import Envelope, Recipient, Session
 
@@ -16,9 +17,8 @@ from gateway.wire.smtp_session import Envelope, Recipient, Session
 class ReceiverDoorstep:
     """The `Doorstep` of the receiving ports."""
 
-    def __init__(self, reception: Reception, names: Names, clock: Callable[[], datetime]) -> None:
+    def __init__(self, reception: Reception, clock: Callable[[], datetime]) -> None:
         self._reception = reception
-        self._names = names
         self._clock = clock
 
     async def greet(self, session: Session) -> None:
@@ -44,9 +44,14 @@ class ReceiverDoorstep:
         destinations = [found for one in envelope.recipients if (found := await self._find(one))]
         if len(destinations) != len(envelope.recipients):
             raise Refused(450, "4.1.1", "an address of this message was just removed; try again")
-        taken = await receive(self._reception, raw, destinations, self._clock(), session.host)
+        source = None if session.lmtp else _source(session, envelope)  # the server in front has asked already
+        taken = await receive(self._reception, raw, destinations, self._clock(), source)
         replies = [Reply(250, "2.0.0", f"Kept as {one.message_id} in thread {one.thread_id}") for one in taken]
         return replies if session.lmtp else replies[:1]
 
     async def _find(self, recipient: Recipient) -> Destination | None:
-        return await self._reception.database.read(find_destination, self._names, recipient.address)
+        return await self._reception.database.read(find_destination, self._reception.names, recipient.address)
+
+
+def _source(session: Session, envelope: Envelope) -> Source:
+    return Source(session.host, session.helo, str(envelope.return_path or ""))

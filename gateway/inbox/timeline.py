@@ -11,6 +11,7 @@ from datetime import datetime
 
 from gateway.inbox import views
 from gateway.inbox.views import AttemptView, DeliveryView, MessageView, ThreadView
+from gateway.mail.reasons import BLOCKED
 from gateway.store.events import Event
 
 
@@ -87,8 +88,12 @@ _SENTENCES: dict[str, str] = {
     "promise.kept": msgid("the promise to pay by %(on)s was kept"),
     "promise.broken": msgid("the promise to pay by %(on)s was not kept"),
     "thread.opened": msgid("the thread was opened: %(chip)s"),
+    "thread.quarantined": msgid(
+        "automatic mail opened it %(times)s times in a day: more of it will not open it until tomorrow"
+    ),
     "thread.closed": msgid("the thread was closed by %(by)s"),
 }
+_BLOCKED = msgid("%(recipient)s: not mailed, a person stopped mail to the address on %(since)s (%(words)s)")
 _REFUSED_TO = msgid("not accepted from %(credential)s, for %(recipients)s: %(why)s")
 _PART_PROMISED = msgid("%(by)s noted that the customer promised to pay %(amount)s %(currency)s by %(on)s")
 # Why a reminder did not go (`outbound.reminders.WHY`), where the reader's language has its own sentence for it.
@@ -189,6 +194,8 @@ def _of_event(event: Event) -> Iterator[Line]:
     template = _SENTENCES.get(event.type, event.type.replace("%", "%%"))
     if event.type == "reminder.skipped":
         template = _SKIPPED.get(values["reason"], template)
+    if event.type == "recipient.suppressed" and values["reason"] == BLOCKED:
+        template = _BLOCKED
     if event.type == "message.refused" and event.data.get("recipients"):
         template = _REFUSED_TO
     if event.type == "promise.made" and event.data.get("amount"):
@@ -213,12 +220,16 @@ _ANSWERS = {
 }
 
 
+_STOPPED = "%(recipient)s: not mailed at %(at)s, a person stopped mail to the address on %(since)s (%(words)s)"
+
+
 def answer(delivery: DeliveryView, tell: Callable[[datetime | None], str]) -> str:
     """One English sentence on how far a recipient's copy came; `tell` writes times."""
     accepted = delivery.progress in (views.ACCEPTED, views.DELIVERED)
     words = delivery.accepted_words if delivery.progress == views.ACCEPTED else delivery.words
     tried = len(delivery.attempts) + (delivery.progress == views.SENDING)
-    sentence = _ANSWERS[delivery.progress] % {
+    stopped = delivery.progress == views.SUPPRESSED and delivery.reason == BLOCKED
+    sentence = (_STOPPED if stopped else _ANSWERS[delivery.progress]) % {
         "recipient": delivery.recipient,
         "host": (delivery.accepted_by if accepted else delivery.host) or NOBODY,
         "at": tell(delivery.accepted_at if delivery.progress == views.ACCEPTED else delivery.at),

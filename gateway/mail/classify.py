@@ -19,6 +19,10 @@ from gateway.mail.dsn.scope import NOTIFICATION_TYPES, STATUS_TYPES, Scope, noti
 from gateway.mail.dsn.shapes import compile_words
 
 TEXT_LIMIT = 3000
+LEFT = "somebody works there no longer"  # the `says` of kinds.toml for those who left
+_PERSONAL = ("in-reply-to", "references", "user-agent")
+_OF_LISTS = ("list-id", "list-post", "x-beenthere", "mailing-list")
+_QUOTED = re.compile(r"\n[ \t]{0,4}(?:>|-{2,10} ?(?:original|forwarded|исходн|mesaj|ursprüng)|on [^\n]{4,200} wrote:)")
 _REJECTED = re.compile(
     r"(?:your|this|the) (?:message|mail|e-?mail)[^\n]{0,200}(?:was|has been|is)[^\n]{0,30}(?:reject|refus)"
 )
@@ -72,7 +76,7 @@ def read_evidence() -> tuple[tuple[Evidence, ...], dict[Kind, int]]:
             row["weight"],
             row["says"],
             compile_words(row["pattern"])
-            if row["where"] in ("text", "subject") and row["pattern"][:1] != "^"
+            if row["where"] in ("text", "own", "subject") and row["pattern"][:1] != "^"
             else re.compile(row["pattern"]),
         )
         for row in data["evidence"]
@@ -141,9 +145,12 @@ def _stated(mail: Mail, scope: Scope, inside: int) -> tuple[Kind, tuple[str, ...
 
 
 def _weigh(top: Part, notice: str) -> tuple[dict[Kind, int], dict[Kind, list[str]]]:
+    text = notice[:TEXT_LIMIT].lower()
+    quoted = _QUOTED.search(text)
     values = {
         "subject": top.first("subject")[:300].lower(),
-        "text": notice[:TEXT_LIMIT].lower(),
+        "text": text,
+        "own": text[: quoted.start()] if quoted else text,
         "from": _value(top, "from"),
         "return_path": _value(top, "return-path"),
     }
@@ -176,8 +183,14 @@ def _allowed(scope: Scope, notice: str, tail: str, why: dict[Kind, list[str]]) -
     said = why.get(Kind.BOUNCE, [])
     if {"the subject is a list's refusal", "a list refuses the mail"} <= set(said):
         return True
-    system = "the author is a mail system" in said or "X-Failed-Recipients names who did not get it" in said
-    return system or (
-        "the subject is a bounce's" in said
-        and (bool(tail) or bool(scope.returned) or "the return path is empty" in said)
-    )
+    if "the author is a mail system" in said or "X-Failed-Recipients names who did not get it" in said:
+        return True
+    if "the return path is empty" in said:
+        return "the subject is a bounce's" in said or "the author may be a mail system" in said
+    # Whoever pastes a report into a question answers somebody, has a mail program, or asks a list.
+    maybe = "the author may be a mail system" in said  # a postmaster writes to people too
+    asked = any(name in scope.top.fields for name in (*_PERSONAL, *(() if maybe or scope.returned else _OF_LISTS)))
+    proof = bool(tail or scope.returned)
+    if maybe:
+        proof = proof or "an SMTP answer is quoted" in said or "the words are a bounce's" in said
+    return "the subject is a bounce's" in said and proof and not asked

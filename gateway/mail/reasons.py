@@ -16,6 +16,7 @@ from typing import Any
 from gateway.mail.dsn.codes import find_codes
 from gateway.mail.status import Action, DeliveryStatus
 
+BLOCKED = "blocked"  # a person stopped mail to the address: the one reason that no rule gives
 RECIPIENT_FAULTS = frozenset({"mailbox_unknown", "domain_unknown", "mailbox_disabled", "mailbox_full", "too_large"})
 PASSING = frozenset({"rate_limited", "greylisted", "unreachable"})  # by their nature, when no code says
 SUPPRESSING = frozenset(
@@ -33,7 +34,11 @@ VOCABULARY = RECIPIENT_FAULTS | {
     "unreachable",
     "expired",
     "unknown",
+    BLOCKED,
 }
+_FOR_A_WHILE = re.compile(  # a fault that passes by its nature, however often it was met
+    r"\btemporar|\btransient|\bpersistent|\bretry time(?:out)?\b|failing for a long time|временно|vorübergehend"
+)
 TEXT_LIMIT = 600  # characters of a remote's words that the rules look at
 
 
@@ -113,11 +118,14 @@ def reason_of(status: DeliveryStatus) -> str:
 
 
 def is_passing(status: DeliveryStatus) -> bool:
-    """True when the remote's codes say that trying again may help (4xx); without codes its reason or action says so."""
+    """True when the remote's codes say that trying again may help (4xx); without codes its words, reason or action."""
     lead = status.status[:1] or str(status.code or "")[:1]
     if lead in ("4", "5"):
         return lead == "4"
-    return status.action is Action.DELAYED or (status.reason in PASSING and "permanent" not in status.text.lower())
+    words = status.text.lower()
+    if status.action is Action.DELAYED or _FOR_A_WHILE.search(words):
+        return True
+    return status.reason in PASSING and "permanent" not in words
 
 
 def is_recipient_fault(status: DeliveryStatus) -> bool:

@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gateway.mail.classify import Kind, classify
+from gateway.mail.absence import Absence, read_absence
+from gateway.mail.classify import LEFT, Kind, classify
 from gateway.mail.dsn.addresses import find_addresses
 from gateway.mail.dsn.dates import read_date
 from gateway.mail.dsn.decode import decode_words, strip_html
@@ -69,6 +70,7 @@ class ReceivedMail:
     hops: int = 0  # Received fields
     report: Report | None = None
     forwarded: bool = False  # a person passed the report on
+    absence: Absence | None = None  # what an automatic answer says of its author
 
 
 def read_mail(raw: bytes) -> ReceivedMail:
@@ -77,7 +79,15 @@ def read_mail(raw: bytes) -> ReceivedMail:
     head = _read_judged(mail)
     text, page = _words(mail)
     reply = split_reply(text)
-    return replace(head, text=reply.text, quoted=reply.quoted, html=page, attachments=_attachments(mail))
+    absence = _absence(head, reply.text) if head.kind is Kind.AUTO_REPLY else None
+    return replace(
+        head, text=reply.text, quoted=reply.quoted, html=page, attachments=_attachments(mail), absence=absence
+    )
+
+
+def _absence(head: ReceivedMail, text: str) -> Absence:
+    own = frozenset(address.lower() for address in (head.author, *head.to, *head.cc, *head.reply_to))
+    return read_absence(text, head.date, own, left=LEFT in head.why)
 
 
 def read_head(raw: bytes) -> ReceivedMail:
@@ -105,7 +115,7 @@ def _read_judged(mail: Mail) -> ReceivedMail:
         report = read_feedback(mail)
     elif kind is Kind.READ_RECEIPT:
         report = read_receipt(mail)
-    elif kind in (Kind.PERSON, Kind.LIST, Kind.AUTOMATIC):
+    elif kind in (Kind.PERSON, Kind.AUTOMATIC):
         report, inner_why = forwarded_report(mail)
         if report:
             kind, why, forwarded = Kind.BOUNCE, inner_why, True

@@ -16,6 +16,7 @@ from gateway.outbound.customers import keep_customer, keep_mailed
 from gateway.outbound.desk import Desk, Stale
 from gateway.outbound.document_mail import stored
 from gateway.outbound.handed import Asked, Handed, Ready, Receipt
+from gateway.outbound.limits import spend
 from gateway.outbound.placing import about_document, adopt, find_place
 from gateway.outbound.queue import Booked, Recipient, cancel, enqueue, settle_suppressed, with_content
 from gateway.outbound.reminding import follow_document
@@ -180,6 +181,8 @@ def _queue(
     tx: Transaction, terms: Terms, desk: Desk, handed: Handed, ready: Ready, at: datetime, now: datetime
 ) -> Receipt:
     now_ms, control, message = to_ms(now), ready.control, ready.message
+    if not control.test:
+        spend(tx, desk, handed.credential, len(ready.recipients), now, forced="limit" in control.force)
     add_message(tx, message, ready.raw)
     later = at > now
     node = "" if later or control.test else terms.node
@@ -249,11 +252,12 @@ def _note_accepted(tx: Transaction, now_ms: int, handed: Handed, message: Messag
 def _drop_suppressed(tx: Transaction, now_ms: int, booked: list[Booked]) -> tuple[list[Booked], list[str]]:
     left, notes = [], []
     for made in booked:
-        found = get_suppressed(tx, made.tenant_id, made.recipient)
+        found = get_suppressed(tx, now_ms, made.tenant_id, made.recipient)
         if found is None:
             left.append(made)
             continue
         since = f"{found.created_at:%Y-%m-%d}"
         settle_suppressed(tx, now_ms, made, since, found.reason, found.evidence)
-        notes.append(f"{made.recipient} is suppressed since {since} ({found.evidence}) and was not mailed")
+        words = found.evidence or found.reason
+        notes.append(f"{made.recipient} is suppressed since {since} ({words}) and was not mailed")
     return left, notes

@@ -58,6 +58,7 @@ class Delivery:
         compose: Compose,
         *,
         node: str,
+        former: Sequence[str] = (),
         retry: Retry,
         pace: Pace,
         clock: Callable[[], datetime],
@@ -68,6 +69,7 @@ class Delivery:
         self._router = router
         self._compose = compose
         self._node = node
+        self._former = former
         self._retry = retry
         self._pace = pace
         self._clock = clock
@@ -89,6 +91,10 @@ class Delivery:
     def has_room(self) -> bool:
         """Whether the door may book for this node."""
         return self._in_flight < IN_FLIGHT and not self._stopping
+
+    def poke(self) -> None:
+        """Look now for what is due: another process says that there is something."""
+        self._poke.set()
 
     def offer(self, booked: Sequence[Booked]) -> None:
         """Take deliveries that are booked for this node and committed. Called on the event loop."""
@@ -188,27 +194,27 @@ class Delivery:
 
     async def run(self) -> None:
         """Claim what is due, for ever; survives every exception but cancellation."""
-        recovered = await self._patiently(queue.recover, self._pace.lease_ms)
+        recovered = sum([await self._recover(name) for name in (self._node, *self._former)])
         if recovered:
             log.info("delivery.recovered", deliveries=recovered)
         while not self._stopping:
             claimed = 0
+            self._poke.clear()  # before the look: a poke during it means another
             try:
                 await self._mend_now_and_then()
                 claimed = await self._claim()
             except Exception as error:
                 log.error("delivery.claim_failed", error=type(error).__name__, exc_info=True)
             if not claimed:
-                self._poke.clear()
                 try:
                     await asyncio.wait_for(self._poke.wait(), POLL_SECONDS)
                 except TimeoutError:
                     continue
 
-    async def _patiently(self, function: Callable[..., int], lease_ms: int) -> int:
+    async def _recover(self, name: str) -> int:
         while True:
             try:
-                return await self._database.write(function, to_ms(self._clock()), self._node, lease_ms)
+                return await self._database.write(queue.recover, to_ms(self._clock()), name, self._pace.lease_ms)
             except Exception as error:
                 log.error("delivery.start_failed", error=type(error).__name__, exc_info=True)
                 await asyncio.sleep(POLL_SECONDS)

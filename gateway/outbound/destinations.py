@@ -32,17 +32,18 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How much at once. `lease_ms` is how long a booked attempt is ours."""
+    """How much at once. `lease_ms` is how long a booked attempt is ours; `seats` share a tenant's own server."""
 
     connections: int = 200
     per_destination: int = 20
     lease_ms: int = 900_000
+    seats: int = 1
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     def bounds(self, way: Way) -> Bounds:
         """Of one destination: a relay has what was asked for, anybody else at most a tenth of all connections."""
         if way.server is not None:  # a company's account: few at once
-            return Bounds(first=2, most=min(way.server.connections, self.per_destination))
+            return Bounds(first=2, most=min(max(way.server.connections // self.seats, 1), self.per_destination))
         if not way.domain:
             return Bounds(most=self.per_destination)
         return Bounds(most=max(min(self.per_destination, self.connections // 10), 1))

@@ -20,6 +20,9 @@ from dns.rdtypes.ANY.TLSA import TLSA
 from dns.rdtypes.ANY.TXT import TXT
 
 
+NAMED = {"MX": "exchange", "PTR": "target"}  # which part of a record is its name
+
+
 class NoSuchName(Exception):
     """The name does not exist; the answer says so."""
 
@@ -83,6 +86,20 @@ class Questions:
         answer = await self.ask(name, "TXT")
         records = [record for record in answer if isinstance(record, TXT)] if answer.rrset is not None else []
         return [b"".join(record.strings).decode("latin-1") for record in records], ttl_of(answer)
+
+    async def lookup(self, name: str, kind: str) -> tuple[str, list[str]]:
+        """(rcode, records as text): for who evaluates others' policies, and takes a failure for an answer, too."""
+        try:
+            if kind == "TXT":
+                return "NOERROR", (await self.texts(name))[0]
+            answer = await self.ask(name, kind)
+        except NoSuchName:
+            return "NXDOMAIN", []
+        except Silent:
+            return "TIMEOUT", []
+        records = list(answer) if answer.rrset is not None else []
+        places = (str(getattr(one, NAMED.get(kind, "address"), "")).rstrip(".") for one in records)
+        return "NOERROR", [place for place in places if place]
 
     async def tlsa(self, name: str) -> tuple[tuple[TlsaRecord, ...], int]:
         """(the TLSA records of a name that DNSSEC vouches for, for how many seconds). Raises like `ask`."""

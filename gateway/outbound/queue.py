@@ -137,8 +137,10 @@ _BEGIN_SUMMARY = Prepared(
 )
 
 
-def wake(tx: Transaction, tenant_id: str, due_at: int) -> None:
-    """Let the tenant's summary say that something is due at `due_at` (ms) or before."""
+def wake(tx: Transaction, tenant_id: str, due_at: int, *, ring: bool = False) -> None:
+    """Let the tenant's summary say that something is due at `due_at` (ms) or before; `ring`: now, for any process."""
+    if ring:
+        tx.ring()
     if not tx.run(_WAKE, {"k_tenant": tenant_id, "k_due": due_at, "due_at": due_at}).rowcount:
         # nothing to change, or the tenant's first mail ever; an upsert would lock the row against other nodes
         tx.run(_BEGIN_SUMMARY, {"tenant_id": tenant_id, "due_at": due_at, "served_at": 0})
@@ -195,7 +197,7 @@ def enqueue(
             Booked(tenant_id, message_id, number, thread_id, recipient.address, recipient.token, 1, expires_at,
                    recipient.notify)
         )  # fmt: skip
-    wake(tx, tenant_id, due_at)
+    wake(tx, tenant_id, due_at, ring=not node and due_at <= now_ms)
     return booked
 
 
@@ -314,7 +316,7 @@ def unbook(tx: Transaction, now_ms: int, booked: Iterable[Booked]) -> None:
         tx.change(
             update(delivery).where(where).values(next_attempt_at=now_ms, booked_by="", attempts=made.attempts - 1)
         )
-        wake(tx, made.tenant_id, now_ms)
+        wake(tx, made.tenant_id, now_ms, ring=True)
 
 
 # -- settling
@@ -601,7 +603,7 @@ def reschedule(tx: Transaction, tenant_id: str, message_id: str, at_ms: int | No
     where = (delivery.c.tenant_id == tenant_id) & (delivery.c.message_id == message_id)
     untried = where & (delivery.c.state == QUEUED) & (delivery.c.attempts == 0)
     if at_ms is not None and tx.change(update(delivery).where(untried).values(next_attempt_at=at_ms)):
-        wake(tx, tenant_id, at_ms)
+        wake(tx, tenant_id, at_ms, ring=True)
     row = tx.first(select(func.min(delivery.c.next_attempt_at)).where(untried))
     return from_ms(row[0])
 
@@ -614,7 +616,7 @@ def hasten(tx: Transaction, now_ms: int, tenant_id: str, message_id: str) -> int
         return 0
     changed = tx.change(update(delivery).where(queued, delivery.c.hold == "").values(next_attempt_at=now_ms))
     if changed:
-        wake(tx, tenant_id, now_ms)
+        wake(tx, tenant_id, now_ms, ring=True)
     return changed
 
 
@@ -636,7 +638,7 @@ def release(tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, int], 
     changed = tx.change(update(delivery).where(waiting).values(hold="", next_attempt_at=now_ms))
     changed += tx.change(update(delivery).where(under_way, delivery.c.hold != "").values(hold=""))
     if changed:
-        wake(tx, tenant_id, now_ms)
+        wake(tx, tenant_id, now_ms, ring=True)
         _note(tx, now_ms, tenant_id, key, "message.released", by)
     return changed
 
@@ -658,7 +660,7 @@ def retry_failed(tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, i
               "unclear": 0, "expires_at": expires_at}  # fmt: skip
     changed = tx.change(update(delivery).where(_of(tenant_id, key), again).values(**values))
     if changed:
-        wake(tx, tenant_id, now_ms)
+        wake(tx, tenant_id, now_ms, ring=True)
         _note(tx, now_ms, tenant_id, key, "message.queued", by)
     return changed + released
 

@@ -47,6 +47,7 @@ class Refusal:
     credential: str = ""
     peer: str = ""
     nobody: bool = False  # a document that names no address, and neither did the envelope
+    opens: bool = False  # it will be tried again, and a person should know
 
 
 def refusal_of(handed: Handed, recipients: Sequence[str], document: Document | None, reply: Reply) -> Refusal:
@@ -85,7 +86,7 @@ async def note_refusal(database: Database, tenant_id: str, refusal: Refusal, now
 
 
 def keep_refusal(tx: Transaction, tenant_id: str, refusal: Refusal, now: datetime) -> None:
-    """The same within a transaction. One that will be tried again (4xx) is noted and opens nothing."""
+    """The same within a transaction. One that will be tried again (4xx) is noted and, as a rule, opens nothing."""
     now_ms = to_ms(now)
     thread_id = _thread_of(tx, now_ms, tenant_id, refusal, now)
     data = {
@@ -100,7 +101,7 @@ def keep_refusal(tx: Transaction, tenant_id: str, refusal: Refusal, now: datetim
     if last is not None and dict(last.data) == data and now - last.at < AGAIN:
         return
     add_event(tx, now_ms, tenant_id, "message.refused", thread_id=thread_id, data=data)
-    if refusal.reply.code >= 500:
+    if refusal.reply.code >= 500 or refusal.opens:
         open_thread(tx, now_ms, tenant_id, thread_id, (refusal.nobody and NO_ADDRESS) or REFUSED)
 
 

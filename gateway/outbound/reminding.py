@@ -81,7 +81,7 @@ def examine(tx: Transaction, ledger: Ledger, found: Remindable, now: datetime) -
         addresses = _recipients_of(tx, ledger.tenant_id, stored)
     except Refused as refused:  # taken by an older version, which checked less
         return Examined(found, because("refused", verdict, why=refused.reply.text))
-    reachable = _reachable(tx, ledger.tenant_id, addresses, mail)
+    reachable = _reachable(tx, ledger.tenant_id, addresses, mail, now)
     choice = ledger.choices[verdict.template]
     shown = {str(address): why for address, why in reachable.items()}
     reason, why = stop(found, verdict.template, choice, mail, shown, now, ledger.zone, verdict.about)
@@ -97,13 +97,13 @@ def _recipients_of(tx: Transaction, tenant_id: str, stored: StoredDocument) -> t
 
 
 def _reachable(
-    tx: Transaction, tenant_id: str, addresses: tuple[Address, ...], mail: Correspondence
+    tx: Transaction, tenant_id: str, addresses: tuple[Address, ...], mail: Correspondence, now: datetime
 ) -> dict[Address, str]:
     """Each address with why mail to it is in vain, "" when it is not."""
     found: dict[Address, str] = {}
     for address in addresses:
         text = str(address)
-        bad = text.lower() in mail.failed or get_suppressed(tx, tenant_id, text) is not None
+        bad = text.lower() in mail.failed or get_suppressed(tx, to_ms(now), tenant_id, text) is not None
         found[address] = "bounced" if bad else ""
     return found
 
@@ -202,7 +202,7 @@ def hindrance(
     if found is None:
         return ""
     mail = read_correspondence(tx, ledger.tenant_id, found.thread_id)
-    reachable = _reachable(tx, ledger.tenant_id, recipients, mail)
+    reachable = _reachable(tx, ledger.tenant_id, recipients, mail, now)
     shown = {str(address): why for address, why in reachable.items()}
     today = now.astimezone(ledger.zone).date()
     body: Mapping[str, Any] = {}

@@ -29,9 +29,10 @@ from gateway.outbound.handed import Asked, Handed, Rcpt, Ready, Receipt
 from gateway.outbound.handed_document import Found, find_document, where
 from gateway.outbound.ingredients import brand_of
 from gateway.outbound.letterhead import Letterhead
+from gateway.outbound.limits import LimitReached, ReachedLimits
 from gateway.outbound.placing import About, about_mail, find_place, name_document
 from gateway.outbound.queue import Booked
-from gateway.outbound.refusals import note_refusal, refusal_of
+from gateway.outbound.refusals import Refusal, note_refusal, refusal_of
 from gateway.outbound.relay_mail import frame_relay
 from gateway.outbound.retry import Retry
 from gateway.outbound.texts import templates
@@ -61,6 +62,7 @@ class Door:
     has_room: Callable[[], bool] = field(default=lambda: True)  # whether this node can send at once at all
     run: Callable[..., Awaitable[Any]] | None = None  # runs a function in a worker process; None: in this one
     most_recipients: int = 1000  # of a document; those of an envelope are counted at RCPT
+    reached: ReachedLimits = field(default_factory=ReachedLimits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,11 @@ async def accept(door: Door, handed: Handed, now: datetime) -> Receipt:
 
     try:
         return await _at_desk(door, handed.tenant_id, take)
+    except LimitReached as reached:
+        if door.reached.remember(reached):  # said once, not for each of the thousand that come after it
+            told = Refusal(reached.reply, credential=reached.key[1] or handed.credential, opens=True)
+            await note_refusal(door.database, handed.tenant_id, told, now)
+        raise
     except Refused as refused:
         if refused.reply.code >= 500:
             await _note_refusal(door, handed, refused, now)
@@ -155,6 +162,7 @@ async def _prepare_within(door: Door, desk: Desk, handed: Handed, now: datetime)
     if head.count("received") > HOPS:
         raise Refused(554, "5.4.6", f"the message has passed more than {HOPS} servers; it is going round in a loop")
     control = read_control(head)
+    door.reached.check(desk.tenant, handed.credential, control, now)
     _check(control)
     found = await _find(door, handed.raw)
     if (made := found.document) is not None:

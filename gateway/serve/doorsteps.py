@@ -6,12 +6,10 @@ certificate that cannot be used.
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import structlog
@@ -19,19 +17,19 @@ import structlog.tracebacks
 import uvicorn
 
 from gateway.config import Config, ConfigError
-from gateway.inbound.destinations import Names
-from gateway.inbound.reception import Reception, Unreadable
+from gateway.inbound.reception import Reception
 from gateway.inbound.smtp_receiver import ReceiverDoorstep
 from gateway.mail.preferences import preferences_key
-from gateway.mail.received import ReceivedMail, read_mail
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.smtp_submission import SubmissionDoorstep
 from gateway.outbound.submission import Door
+from gateway.serve.ports import bind_port
+from gateway.serve.seat import Seat
 from gateway.store.database import Database
 from gateway.web.app import make_app
-from gateway.wire.limits import FailedLogins, Limits
+from gateway.wire.capacity import Capacity
+from gateway.wire.limits import Admission, FailedLogins, Limits
 from gateway.wire.smtp_server import Listener, listen
-from gateway.wire.workers import WorkerFailed, WorkerPool
 
 log = structlog.get_logger()
 
@@ -53,76 +51,71 @@ async def open_doorsteps(
     stack: contextlib.AsyncExitStack,
     config: Config,
     door: Door,
+    reception: Reception,
     database: Database,
     letterhead: Letterhead,
-    workers: WorkerPool,
     clock: Callable[[], datetime],
+    seat: Seat,
 ) -> Ports:
     """Listen everywhere the configuration says, until the stack ends. Raises ConfigError."""
     tls = tls_context(config)
-    submission = await _listen_submission(stack, config, SubmissionDoorstep(door, clock), tls)
-    read = partial(_read, workers, config.workers.parse_seconds)
-    names = Names(letterhead.return_domain, letterhead.inbox_domain, letterhead.reply_key, letterhead.hostname)
-    receiver = await _listen_receiver(stack, config, ReceiverDoorstep(Reception(database, read), names, clock), tls)
-    return Ports(*submission, *receiver, await _serve_web(stack, config, database, letterhead, clock))
-
-
-async def _read(workers: WorkerPool, seconds: float, raw: bytes) -> ReceivedMail:
-    try:
-        return await workers.run(read_mail, raw, seconds=seconds)
-    except WorkerFailed as error:
-        if error.kind != "crashed":
-            raise Unreadable(error.kind) from None
-    try:  # a worker may die for reasons that have nothing to do with this mail; twice, it is the mail
-        return await workers.run(read_mail, raw, seconds=seconds)
-    except WorkerFailed as error:
-        await workers.run(read_mail, b"", seconds=seconds)  # if not even this can be read, it is we: 451
-        raise Unreadable(error.kind) from None
+    submission = await _listen_submission(stack, config, SubmissionDoorstep(door, clock), tls, seat)
+    receiver = await _listen_receiver(stack, config, ReceiverDoorstep(reception, clock), tls, seat)
+    return Ports(*submission, *receiver, await _serve_web(stack, config, database, letterhead, clock, seat))
 
 
 async def _listen_submission(
-    stack: contextlib.AsyncExitStack, config: Config, doorstep: SubmissionDoorstep, tls: ssl.SSLContext | None
-) -> tuple[int, int]:
-    wanted = config.submission
+    stack: contextlib.AsyncExitStack, config: Config, doorstep: SubmissionDoorstep, tls: ssl.SSLContext | None,
+    seat: Seat,
+) -> tuple[int, int]:  # fmt: skip
+    wanted, usual = config.submission, Limits()
     limits = Limits(
         message_bytes=wanted.max_message,
         recipients=wanted.max_recipients,
+        auth_per_minute=seat.share(usual.auth_per_minute),
+        auth_per_day=seat.share(usual.auth_per_day),
         connections=wanted.max_connections,
         connections_per_address=wanted.max_connections_per_address,
     )
-    logins, ports = FailedLogins(), []
+    shared, ports = {**_shared(config, limits, wanted.max_memory), "logins": FailedLogins()}, []
     for port, implicit in ((wanted.port, False), (wanted.tls_port, True)):
         if not port or (implicit and tls is None):
             ports.append(0)
             continue
         listener = await _bind(
             stack, doorstep, host=wanted.host, port=port, hostname=config.hostname, limits=limits, tls=tls,
-            implicit_tls=implicit, auth="loopback", logins=logins,
+            implicit_tls=implicit, auth="loopback", reuse_port=not seat.alone, **shared,
         )  # fmt: skip
         ports.append(listener.port)
     return ports[0], ports[1]
 
 
 async def _listen_receiver(
-    stack: contextlib.AsyncExitStack, config: Config, doorstep: ReceiverDoorstep, tls: ssl.SSLContext | None
-) -> tuple[int, int]:
+    stack: contextlib.AsyncExitStack, config: Config, doorstep: ReceiverDoorstep, tls: ssl.SSLContext | None,
+    seat: Seat,
+) -> tuple[int, int]:  # fmt: skip
     wanted = config.receiver
     limits = Limits(
         message_bytes=wanted.max_message,
         connections=wanted.max_connections,
         connections_per_address=wanted.max_connections_per_address,
     )
-    ports = []
+    shared, ports = _shared(config, limits, wanted.max_memory), []
     for port, protocol in ((wanted.port, "smtp"), (wanted.lmtp_port, "lmtp")):
         if not port:
             ports.append(0)
             continue
         listener = await _bind(
             stack, doorstep, host=wanted.host, port=port, hostname=config.hostname, limits=limits, tls=tls,
-            protocol=protocol,
+            protocol=protocol, reuse_port=not seat.alone, **shared,
         )  # fmt: skip
         ports.append(listener.port)
     return ports[0], ports[1]
+
+
+def _shared(config: Config, limits: Limits, memory: int) -> dict[str, Any]:
+    """What the ports of a section have together: its connections, and room for its messages."""
+    return {"admission": Admission(limits), "capacity": Capacity(memory, config.data_path, config.min_free)}
 
 
 async def _bind(stack: contextlib.AsyncExitStack, doorstep: Any, **options: Any) -> Listener:
@@ -158,15 +151,11 @@ async def _serve_web(
     database: Database,
     letterhead: Letterhead,
     clock: Callable[[], datetime],
+    seat: Seat,
 ) -> int:
     if not config.web.port:
         return 0
-    sock = socket.socket(socket.AF_INET6 if ":" in config.web.host else socket.AF_INET)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((config.web.host, max(config.web.port, 0)))
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {config.web.host}:{config.web.port}: {error.strerror}") from None
+    sock = bind_port(config.web.host, config.web.port, shared=not seat.alone)
     key = preferences_key(letterhead.reply_key)
     app = make_app(database, clock=clock, public_url=config.web.public_url, preferences_key=key)
     server = uvicorn.Server(

@@ -6,8 +6,6 @@ start in words: a schema of another version, a data folder that another process 
 
 import asyncio
 import contextlib
-import fcntl
-import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +26,7 @@ from gateway.outbound.tenant_routes import TenantRoutes
 from gateway.outbound.tls_reporting import TlsReports
 from gateway.outbound.tls_tally import Tally
 from gateway.serve.doorsteps import DRAIN_SECONDS, Ports, open_doorsteps
+from gateway.serve.lock import former_names, hold
 from gateway.serve.parts import (
     Hosts,
     house_names,
@@ -40,6 +39,9 @@ from gateway.serve.parts import (
     make_route,
     read_seal,
 )
+from gateway.serve.receiving import make_reception
+from gateway.serve.seat import Seat, seat_config
+from gateway.store.bell import listen
 from gateway.store.database import Database
 from gateway.store.schema import OPERATOR
 from gateway.store.sealed import Seal, make_secret
@@ -47,6 +49,8 @@ from gateway.store.upgrade import outdated
 from gateway.wire.workers import WorkerPool
 
 log = structlog.get_logger()
+
+ALONE = Seat()
 
 
 def utc_now() -> datetime:
@@ -68,16 +72,23 @@ class House:
 
 @contextlib.asynccontextmanager
 async def open_house(
-    config: Config, *, clock: Callable[[], datetime] = utc_now, hosts: Hosts | None = None, https_port: int = 443
+    config: Config,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    hosts: Hosts | None = None,
+    https_port: int = 443,
+    seat: Seat = ALONE,
 ) -> AsyncIterator[House]:
     """A gateway that runs while the context lasts.
 
     `hosts` are fixed mail hosts by domain ("*": all others) instead of DNS, for the demo and tests; `https_port` is
-    where others serve policies and take reports. Raises ConfigError when it cannot start.
+    where others serve policies and take reports; `seat` is which of several processes of a node this is. Raises
+    ConfigError when it cannot start.
     """
     async with contextlib.AsyncExitStack() as stack:
-        seal = read_seal(config)
-        stack.enter_context(_lock(config))
+        former = former_names(config, seat)
+        config, seal = seat_config(config, seat), read_seal(config)
+        stack.enter_context(hold(config))
         database = Database(config.database_url)
         stack.callback(database.close)
         if problem := outdated(database.engine):
@@ -89,40 +100,31 @@ async def open_house(
         tenants = TenantRoutes(database, seal, clock)
         resolver = make_resolver(config, hosts)
         policies, tally = make_policies(config, database, resolver, https_port), Tally(database, clock)
-        reports = TlsReports(database, seal, letterhead, resolver.questions, resolver.addresses, https_port)
-        rerouting = Rerouting(database, seal, letterhead.shared, tenants, clock)
-        _run_beside(stack, tally.run(), policies.run(clock), reports.run(clock), rerouting.run())
-        if hosts is None or config.delivery.resolver:  # with fixed hosts and no resolver, nobody asks DNS
+        _run_beside(stack, tally.run(), policies.run(clock))
+        if seat.first:
+            reports = TlsReports(database, seal, letterhead, resolver.questions, resolver.addresses, https_port)
+            rerouting = Rerouting(database, seal, letterhead.shared, tenants, clock)
+            _run_beside(stack, reports.run(clock), rerouting.run())
+        asks_dns = hosts is None or bool(config.delivery.resolver)  # with fixed hosts and no resolver, nobody does
+        if seat.first and asks_dns:
             _run_beside(stack, DomainWatch(database, house_names(config), make_asker(config, resolver), clock).run())
         router = Router(make_route(config), resolver, tenants, policies, tally)
-        delivery = make_delivery(config, database, letterhead, desks, router, workers, clock)
+        delivery = make_delivery(config, database, letterhead, desks, router, workers, clock, seat, former)
         door = make_door(config, database, letterhead, desks, delivery, workers)
         loop_task = asyncio.create_task(delivery.run(), name="delivery")
         stack.push_async_callback(_end, delivery, loop_task)
-        _run_beside(stack, ReminderRuns(door, clock).run())
-        ports = await open_doorsteps(stack, config, door, database, letterhead, workers, clock)
-        log.info("gateway.ready", node=config.node, **{name: getattr(ports, name) for name in Ports.__slots__})
+        _run_beside(stack, listen(database, delivery.poke))
+        if seat.first:
+            _run_beside(stack, ReminderRuns(door, clock).run())
+        reception = make_reception(config, database, letterhead, workers, resolver if asks_dns else None)
+        ports = await open_doorsteps(stack, config, door, reception, database, letterhead, clock, seat)
+        told = "gateway.ready" if seat.alone else "gateway.seat_ready"
+        log.info(told, node=config.node, **{name: getattr(ports, name) for name in Ports.__slots__})
         yield House(config, ports, database, door, delivery, seal)
-        log.info("gateway.stopping")
+        log.info("gateway.stopping", node=config.node)
 
 
 _PRELOAD = ("gateway.outbound.pdf", "gateway.mail.received", "gateway.outbound.handed_document")
-
-
-@contextlib.contextmanager
-def _lock(config: Config) -> Any:
-    """One process per node and data folder: what this node had booked is taken back at the start."""
-    config.data_path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (config.data_path / f"{config.node}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigError(
-                f"a gateway runs as node {config.node} in {config.data_path} already; stop it, or choose another node"
-            ) from None
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
 
 
 def _run_beside(stack: contextlib.AsyncExitStack, *work: Coroutine[Any, Any, None]) -> None:

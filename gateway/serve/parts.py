@@ -26,6 +26,7 @@ from gateway.outbound.routing import Route, Router
 from gateway.outbound.smtp_terms import Tls
 from gateway.outbound.submission import Door
 from gateway.outbound.tls_policy import TlsPolicies
+from gateway.serve.seat import Seat
 from gateway.store.database import Database
 from gateway.store.sealed import Seal, read_key_file
 from gateway.wire.workers import WorkerPool
@@ -81,8 +82,10 @@ def make_delivery(
     router: Router,
     workers: WorkerPool,
     clock: Callable[[], datetime],
+    seat: Seat,
+    former: Sequence[str],
 ) -> Delivery:
-    """The loop that sends. Raises ConfigError."""
+    """The loop that sends; it takes back what `former` names had booked. Raises ConfigError."""
     wanted = config.delivery
     composition = Composition(
         database, desks, letterhead, partial(workers.run, seconds=config.workers.render_seconds), clock,
@@ -94,8 +97,9 @@ def make_delivery(
         router,
         partial(compose, composition),
         node=config.node,
+        former=former,
         retry=make_retry(config),
-        pace=Pace(wanted.connections, wanted.connections_per_destination, wanted.lease_seconds * 1000),
+        pace=Pace(wanted.connections, wanted.connections_per_destination, wanted.lease_seconds * 1000, seat.of),
         clock=clock,
         rules=_advice(config),
     )

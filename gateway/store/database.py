@@ -31,6 +31,7 @@ log = structlog.get_logger()
 P = ParamSpec("P")
 T = TypeVar("T")
 
+BELL = "gateway_due"  # the channel of NOTIFY: something is due that its writer does not send itself
 BATCH = 128  # doors in one commit: beyond it a single slow door would delay too many answers
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # in the order of their bytes, so that ids sort by time
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
@@ -73,6 +74,12 @@ def new_id() -> str:
     value = ((time.time_ns() // 8_000) << 50) | (int.from_bytes(random_bytes(7), "big") >> 6)
     pairs = _PAIRS
     return "".join([pairs[(value >> shift) & 1023] for shift in range(90, -1, -10)])
+
+
+def id_at(ms: int) -> str:
+    """The least id that is made at a time: where a walk through ids by time begins."""
+    value = (ms * 125) << 50
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(90, -1, -10)])
 
 
 def storable(text: str) -> str:
@@ -132,6 +139,7 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        self._rings = False
         # SQLAlchemy's own wrapper; the driver's cursor underneath is what `run` uses
         self._cursor = cast(Any, connection.connection).cursor()
 
@@ -172,6 +180,16 @@ class Transaction:
     def skips_locked(self) -> bool:
         """Whether several nodes may share this database, and SELECT ... FOR UPDATE SKIP LOCKED works."""
         return self.connection.dialect.name == "postgresql"
+
+    def ring(self) -> None:
+        """Tell the other processes, when this is committed, that something is due (`store.bell`)."""
+        self._rings = True
+
+    def commit(self) -> None:
+        """COMMIT, with one NOTIFY for all that was rung for."""
+        if self._rings and self.skips_locked:
+            self._cursor.execute(f"NOTIFY {BELL}")
+        self._cursor.execute("COMMIT")
 
     def close(self) -> None:
         """Give the driver's cursor back; the connection goes on."""
@@ -345,7 +363,7 @@ class Database:
         except Exception as error:  # whose it was shows in the second run
             raise _JobFailed from error
         else:
-            transaction._cursor.execute("COMMIT")
+            transaction.commit()
         finally:
             transaction.close()
         return answers
@@ -363,7 +381,7 @@ class Database:
                 cursor.execute("ROLLBACK TO SAVEPOINT door")
                 answers.append((job, None, error))
             cursor.execute("RELEASE SAVEPOINT door")
-        cursor.execute("COMMIT")
+        transaction.commit()
         transaction.close()
         return answers
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from gateway.store.database import Prepared, Transaction, need_time, new_id, storable
 from gateway.store.schema import event
@@ -27,8 +27,9 @@ TYPES = frozenset(
     reply.received autoreply.received report.received report.ignored
     reminder.scheduled reminder.skipped reminder.paused reminder.resumed
     promise.made promise.kept promise.broken
-    thread.opened thread.closed
+    thread.opened thread.closed thread.quarantined
     smtp_account.failed smtp_account.recovered message.rerouted
+    mailbox.failed mailbox.recovered mailbox.skipped
     domain.check_changed domain.key_changed domain.unaligned domain.aligned
     """.split()
 )
@@ -88,6 +89,13 @@ def latest_event(tx: Transaction, tenant_id: str, thread_id: str, type: str) -> 
     where = (event.c.tenant_id == tenant_id) & (event.c.thread_id == thread_id) & (event.c.type == type)
     row = tx.first(select(*columns).where(where).order_by(event.c.event_id.desc()).limit(1))
     return Event(row[0], need_time(row[1]), type, thread_id, "", 0, json.loads(row[2] or "{}")) if row else None
+
+
+def count_automatic(tx: Transaction, tenant_id: str, thread_id: str, type: str, since_ms: int) -> int:
+    """How often since a moment something automatic caused an event of a type in a thread."""
+    where = (event.c.tenant_id == tenant_id) & (event.c.thread_id == thread_id) & (event.c.type == type)
+    caused = where & (event.c.at >= since_ms) & event.c.data.contains('"automatic":true')
+    return int(tx.all(select(func.count()).select_from(event).where(caused))[0][0])
 
 
 def list_events(tx: Transaction, tenant_id: str, *, thread_id: str, limit: int = 1000) -> list[Event]:

@@ -80,7 +80,7 @@ class Kept:
 
 def check_server(server: Server) -> None:
     """Refuse settings that could not work, in words."""
-    if not (valid_domain(server.host) or _is_address(server.host)):
+    if not (valid_domain(server.host) or is_address(server.host)):
         raise _refuse(f"{server.host[:80]!r} is not a host; write one like smtp.acme.example")
     if not 0 < server.port < 65536:
         raise _refuse(f"{server.port} is not a port; usual are 465 (tls) and 587 (starttls)")
@@ -277,7 +277,8 @@ def _digest(state: str) -> str:
     return hashlib.sha256(state.encode()).hexdigest()
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:

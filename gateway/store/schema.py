@@ -515,6 +515,34 @@ usage = Table(
     comment="store/usage",
 )
 
+mailbox = Table(
+    "mailbox",
+    metadata,
+    _key(),
+    Column("name", String(60), primary_key=True),
+    _text("settings"),  # JSON: `store.mailbox_account.Account`
+    Column("secret_sealed", LargeBinary),  # its password, or its OAuth tokens
+    _number("version"),  # of the settings
+    _text("state"),  # "", ok, failed
+    _text("words"),  # of its last failure
+    _at("changed_at"),  # failed: since when; ok: since when again
+    _number("failures"),  # in a row
+    _at("next_poll_at", nullable=False),
+    _text("leased_by"),  # the node that reads it, until leased_until
+    _at("leased_until"),
+    _at("refresh_until"),  # a node refreshes the tokens until then
+    _at("uidvalidity"),  # NULL: not looked at yet
+    Column("last_uid", BigInteger, nullable=False, server_default="0"),  # all up to this one were judged
+    Column("recheck_below", BigInteger, nullable=False, server_default="0"),  # UIDs below were there before
+    _at("polled_at"),  # last looked at with success
+    _at("arrived_at"),  # mail was last taken
+    _number("taken"),
+    _number("passed"),  # left alone
+    _at("created_at", nullable=False),
+    Index("mailbox_next", "next_poll_at"),
+    comment="store/mailboxes",
+)
+
 event = Table(
     "event",
     metadata,

@@ -21,8 +21,13 @@ OPTIONS = (
     "reminder_hour",  # 0-23, where the tenant is
     "number_patterns",  # how its documents' numbers look in a subject or a file's name
     "einvoice",  # "factur-x": PDFs carry the invoice as XML
+    "messages_per_hour",  # how many messages it may hand over (outbound.limits)
+    "messages_per_day",
+    "credential_limits",  # the same of its credentials: {username: {"messages_per_hour": 100}}
 )
 EINVOICES = (None, "", "factur-x")
+PER_HOUR, PER_DAY, CREDENTIAL_LIMITS = "messages_per_hour", "messages_per_day", "credential_limits"
+MOST_MESSAGES = 100_000_000
 MOST_MASKS = 20
 TEXT_LIMIT = 200  # characters of a company's name and of each line of its brand
 WIDEST = {4: 8, 6: 16}  # prefixes shorter than this are most of the Internet
@@ -90,8 +95,18 @@ def _check_options(options: Mapping[str, Any]) -> None:
             raise _refuse(f"the hour of reminders {value!r} is not one of 0 to 23")
         if name == "number_patterns" and value is not None:
             _check_masks(value)
+        if name in (PER_HOUR, PER_DAY):
+            _check_limit(name, value)
+        for own in (value or {}).values() if name == CREDENTIAL_LIMITS else ():
+            for per, most in own.items():
+                _check_limit(per, most)
         if name == "einvoice" and value not in EINVOICES:
             raise _refuse(f"the e-invoice {value!r} is not known; write factur-x, or none for ordinary PDFs")
+
+
+def _check_limit(name: str, value: Any) -> None:
+    if value is not None and not (type(value) is int and 1 <= value <= MOST_MESSAGES):
+        raise _refuse(f"{name.replace('_', ' ')} {value!r} is not a number of 1 to {MOST_MESSAGES:,}")
 
 
 def _check_masks(masks: Sequence[str]) -> None:

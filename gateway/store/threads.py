@@ -14,7 +14,7 @@ from sqlalchemy import and_, bindparam, insert, or_, select, text, union_all, up
 
 from gateway.store.database import Prepared, Transaction, need_time, new_id, storable
 from gateway.store.events import add_event
-from gateway.store.schema import thread
+from gateway.store.schema import tenant, thread
 
 STATES = ("closed", "open")
 
@@ -172,6 +172,13 @@ def get_thread(tx: Transaction, tenant_id: str, thread_id: str) -> Thread | None
     """A thread of the tenant."""
     row = tx.first(select(*_COLUMNS).where(thread.c.tenant_id == tenant_id, thread.c.thread_id == storable(thread_id)))
     return _thread(row) if row else None
+
+
+def tenant_of_thread(tx: Transaction, thread_id: str) -> str:
+    """Whose thread has this id, which only who had its mail knows: so this query has no tenant. "" for none."""
+    where = thread.c.tenant_id.in_(select(tenant.c.tenant_id)) & (thread.c.thread_id == storable(thread_id))
+    row = tx.first(select(thread.c.tenant_id).where(where))
+    return str(row[0]) if row else ""
 
 
 def find_thread(tx: Transaction, tenant_id: str, key: str) -> Thread | None:

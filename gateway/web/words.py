@@ -103,6 +103,12 @@ REASONS: dict[str, Reason] = {
         msgid("Call the customer: their mail may be down, or the address may be wrong."),
         FAULT,
     ),
+    "blocked": Reason(
+        msgid("address blocked"),
+        msgid("Mail to this address was stopped by a person."),
+        msgid("If mail may go there again, ask your administrator to take the address off the list."),
+        NOTE,
+    ),
     "unknown": Reason(
         msgid("delivery failed"), msgid("Delivery failed; see the server's answer below."), _READ, FAULT
     ),
@@ -123,6 +129,7 @@ CHIPS: dict[str, tuple[str, str]] = {
     "challenge": (msgid("sender check"), REPLY),
     "unclear": (msgid("unclear report"), POLICY),
     "unreadable": (msgid("unreadable mail"), POLICY),
+    "quarantined": (msgid("automatic mail again and again"), POLICY),
     **{key: (reason.chip, reason.colour) for key, reason in REASONS.items()},
 }
 
@@ -138,9 +145,18 @@ PROGRESS: dict[str, str] = {
     views.BOUNCED: msgid("bounced"),
     views.EXPIRED: msgid("given up"),
     views.UNCLEAR: msgid("sent, but their server never confirmed it"),
-    views.SUPPRESSED: msgid("not sent, this address failed before"),
+    views.SUPPRESSED: msgid("not sent, mail to this address is stopped"),
 }
 FAILED = (views.BOUNCED, views.EXPIRED, views.SUPPRESSED, views.UNCLEAR)
+
+# How we know whose a mail is, when it is less than certain.
+PLACED: dict[str, str] = {
+    "message-id": msgid("it names a message of this thread"),
+    "answers": msgid("it answers a message of this thread"),
+    "server's id": msgid("it names the number that a mail server gave a message of this thread"),
+    "number": msgid("the number of the document and the address fit; check it"),
+    "recipient": msgid("only the address and the time fit; check it"),
+}
 
 VIEWS: dict[str, str] = {
     "todo": msgid("To do"),

@@ -12,13 +12,13 @@ from typing import NoReturn
 
 import structlog
 
-from gateway.mail.reply import Reply
+from gateway.mail.reply import Refused, Reply
 from gateway.mail.status import clean
 from gateway.wire.limits import AUTH_LINE_BYTES, STALL_SECONDS, client_key
 from gateway.wire.smtp_channel import FLOOD_FACTOR, Channel, Ended
 from gateway.wire.smtp_data import DataReader
 from gateway.wire.smtp_input import TooLong
-from gateway.wire.smtp_session import Terms
+from gateway.wire.smtp_session import Envelope, Terms
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +36,7 @@ class Connection(Channel):
         self.accepted = 0
         self.refused = 0
         self._told: set[str] = set()
+        self._held: DataReader | None = None  # the message that takes up memory
         self._window: tuple[float, int] = (0.0, 0)  # since when the rate of DATA is measured, and its bytes then
         self._clock: asyncio.TimerHandle | None = None
 
@@ -63,10 +64,18 @@ class Connection(Channel):
         """Whether the client has sent something that was not read yet."""
         return len(self._input) > 0
 
+    async def begin(self, envelope: Envelope) -> None:
+        """Ask whether there is room for a message, then the doorstep. Raises Refused."""
+        full = self.terms.capacity.refusal(envelope.size, self.loop.time())
+        if full is not None:
+            raise Refused(full.code, full.enhanced, full.text)
+        await self.terms.doorstep.mail(self.visit, envelope)
+
     async def read_message(self) -> DataReader:
         """Read one message to its end, after 354 was said. Raises `Ended`; then nothing of it is kept."""
         limits = self.terms.limits
-        reader = DataReader(limits.message_bytes, limits.header_bytes)
+        self.let_go()
+        reader = self._held = DataReader(limits.message_bytes, limits.header_bytes, self.terms.capacity)
         end = reader.feed(buffered) if (buffered := self._input.take_all()) else -1
         if end >= 0:
             self._input.add(buffered[end:])
@@ -81,6 +90,12 @@ class Connection(Channel):
                 self.end(reader.refusal)
             await self._more()
         return reader
+
+    def let_go(self) -> None:
+        """The last message is dealt with: its memory is free again."""
+        if self._held is not None:
+            self._held.let_go()
+            self._held = None
 
     async def take_message(self, reader: DataReader) -> bytes:
         """The message, unstuffed; a large one in turns with other connections."""
@@ -156,6 +171,7 @@ class Connection(Channel):
             reason = "a fault of ours"
         finally:
             self.terms.admission.leave(self)
+            self.let_go()
             if self._clock is not None:
                 self._clock.cancel()
             self._close()

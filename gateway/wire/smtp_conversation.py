@@ -172,7 +172,7 @@ class Conversation(Login):
         if self.leaving is not None:
             self.end(self.leaving)
         envelope = parse_mail(arg, esmtp=self.visit.esmtp, message_bytes=self.terms.limits.message_bytes)
-        if await self._ask("MAIL", self.terms.doorstep.mail(self.visit, envelope)):
+        if await self._ask("MAIL", self.begin(envelope)):
             self.deal = envelope
             self.say_bytes(b"250 2.1.0 OK\r\n")
 
@@ -217,6 +217,7 @@ class Conversation(Login):
             replies: Sequence[Reply] = [reader.refusal] * count
         else:
             replies = await self._deliver(envelope, await self.take_message(reader), count)
+        self.let_go()
         self._answer_data(replies)
         self.deal = None
         self.flush()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from gateway.mail.reply import Reply
+from gateway.wire.capacity import NO_MEMORY, Capacity
 
 END = b"\r\n.\r\n"
 SLICE = 2**20  # unstuffing more than this at once could hold the event loop for long
@@ -21,7 +22,7 @@ _WORDS = {b"\x00": "NUL byte", b"\r": "bare CR", b"\n": "bare LF"}
 class DataReader:
     """Collects one message. Feed it chunks until it says where the message ended, then `take` or read `refusal`."""
 
-    def __init__(self, message_bytes: int, header_bytes: int) -> None:
+    def __init__(self, message_bytes: int, header_bytes: int, capacity: Capacity | None = None) -> None:
         self.total = 0  # bytes fed
         self.done = False
         self._message_bytes = message_bytes
@@ -33,6 +34,8 @@ class DataReader:
         self._crlfs = 0
         self._stuffed = False
         self.refusal: Reply | None = None
+        self._capacity = capacity or Capacity()
+        self._held = 0  # bytes that the capacity counts as ours
 
     def feed(self, chunk: bytes) -> int:
         """Take `chunk`; returns how many of its bytes belong to the message when it is complete, else -1."""
@@ -51,12 +54,27 @@ class DataReader:
             self.done = True
             if self.refusal is None:
                 self._measure()
+            self._weigh()
             return end - before
         if len(store) > self._room and self.refusal is None:
             self._refuse_size()
+        self._weigh()
         if self.refusal is not None:
             del store[:-4]
         return -1
+
+    def let_go(self) -> None:
+        """Nobody holds the message any more, nor what `take` returned."""
+        self._capacity.hold(-self._held)
+        self._held = 0
+
+    def _weigh(self) -> None:
+        """Tell the capacity what we hold; a message for which there is no memory is refused."""
+        more = (0 if self.refusal is not None else len(self._store)) - self._held
+        self._held += more
+        if not self._capacity.hold(more):
+            self.refusal = NO_MEMORY
+            self.let_go()
 
     @property
     def large(self) -> bool:

@@ -11,6 +11,7 @@ import ssl
 from typing import Literal
 
 from gateway.mail.reply import Reply
+from gateway.wire.capacity import Capacity
 from gateway.wire.limits import Admission, FailedLogins, Limits
 from gateway.wire.smtp_conversation import Conversation
 from gateway.wire.smtp_session import Auth, Doorstep, Envelope, Recipient, Session, Terms
@@ -138,12 +139,14 @@ async def listen(
     sock: socket.socket | None = None,
     reuse_port: bool = False,
     logins: FailedLogins | None = None,
+    admission: Admission | None = None,
+    capacity: Capacity | None = None,
 ) -> Listener:
     """Listen on `host`:`port` (0: any free port) or on `sock`, and serve `doorstep`.
 
     `hostname` is what we call ourselves. `tls` offers STARTTLS, or is used at once with `implicit_tls`. `auth` says
-    when AUTH is offered: never, within TLS, or also in clear to peers on the loopback. `logins` may be shared by
-    listeners.
+    when AUTH is offered: never, within TLS, or also in clear to peers on the loopback. `logins`, `admission`
+    and `capacity` may be shared by listeners.
     Raises `OSError` when the address cannot be bound, `ValueError` for `implicit_tls` without `tls`.
     """
     if implicit_tls and tls is None:
@@ -153,7 +156,8 @@ async def listen(
         doorstep=doorstep,
         hostname=hostname,
         limits=limits,
-        admission=Admission(limits),
+        admission=admission or Admission(limits),
+        capacity=capacity or Capacity(),
         logins=logins or FailedLogins(),
         tls=tls,
         implicit_tls=implicit_tls,

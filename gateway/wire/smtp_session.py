@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from gateway.mail.address import Address
 from gateway.mail.reply import Reply
+from gateway.wire.capacity import Capacity
 from gateway.wire.limits import Admission, FailedLogins, Limits
 
 Auth = Literal["off", "tls", "loopback"]
@@ -92,6 +93,7 @@ class Terms:
     hostname: str
     limits: Limits
     admission: Admission
+    capacity: Capacity
     logins: FailedLogins
     tls: ssl.SSLContext | None
     implicit_tls: bool

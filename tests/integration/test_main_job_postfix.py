@@ -108,8 +108,8 @@ def test_postfixs_own_report_of_an_unknown_user_comes_back_into_the_thread(
             assert kept.kind == "bounce" and kept.author.endswith("<MAILER-DAEMON@mx.customer.test>")
             thread = await journey.thread(sent.thread_id)
             assert (thread.state, thread.chip) == ("open", "mailbox_unknown")
-            assert await journey.house.database.read(get_suppressed, journey.tenant_id, gone)
-            assert not await journey.house.database.read(get_suppressed, journey.tenant_id, ANA)
+            assert await journey.house.database.read(get_suppressed, 0, journey.tenant_id, gone)
+            assert not await journey.house.database.read(get_suppressed, 0, journey.tenant_id, ANA)
             said = (await journey.answers(gone))[0]
             assert "bounced at" in said and "mx.customer.test" in said
 
@@ -136,7 +136,7 @@ def test_postfix_that_refuses_or_defers_at_rcpt_is_quoted(place: Place, start_po
             relay = await journey.settled(sent.message_id, "failed", 4)
             assert "Relay access denied" in relay["text"] and relay["reason"] != "mailbox_unknown"
             for address, expected in zip(people, (True, True, False, False), strict=True):
-                found = await journey.house.database.read(get_suppressed, journey.tenant_id, address)
+                found = await journey.house.database.read(get_suppressed, 0, journey.tenant_id, address)
                 assert bool(found) is expected, address
 
     asyncio.run(run())
@@ -182,7 +182,7 @@ def test_postfixs_report_of_a_delay_and_then_of_giving_up_are_both_in_the_thread
             kinds = [one.kind for one in await journey.came(sent.thread_id, 2)]
             assert kinds == ["delay", "bounce"]
             assert len(await journey.events(sent.thread_id, "recipient.deferred")) == 1
-            assert not await journey.house.database.read(get_suppressed, journey.tenant_id, ANA)
+            assert not await journey.house.database.read(get_suppressed, 0, journey.tenant_id, ANA)
 
     asyncio.run(run())
 

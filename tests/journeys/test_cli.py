@@ -277,9 +277,10 @@ def test_reports_are_explained_without_an_installation(tmp_path: Path) -> None:
     tried = shell("bounce", "try", "550 5.1.1 no such user", "--json").json
     assert (tried["reason"], tried["suppresses"]) == ("mailbox_unknown", True)
     report = str(REPORTS / "standard-three-recipients.eml")
-    parsed = shell("bounce", "parse", report).json
+    parsed = shell("bounce", "parse", report, "--json").json
     assert parsed["mail"]["kind"] == "bounce"
     assert len(parsed["mail"]["report"]["recipients"]) == 3
+    assert "by rule 'status of an unknown mailbox'" in shell("bounce", "parse", report).out
     paths = [report, str(tmp_path / "missing.eml"), str(REPORTS / "person.eml")]
     lines = shell("bounce", "parse", "--batch", given="\n".join(paths) + "\n").out.strip().split("\n")
     found = [json.loads(line) for line in lines]

@@ -90,7 +90,7 @@ def test_two_tenants_see_nothing_of_each_other(place: Place) -> None:
                 assert not await journey.answers(query, journey.other_id), query
             assert [thread.id for thread in await journey.threads(journey.other_id)] == [theirs.thread_id]
             # one tenant's dead address is another's live one
-            assert await journey.house.database.read(get_suppressed, journey.tenant_id, "unknown@client.test")
+            assert await journey.house.database.read(get_suppressed, 0, journey.tenant_id, "unknown@client.test")
             again = await journey.queue(compose(), "unknown@client.test", tenant="beta")
             assert "suppressed" not in again.text
             assert (await journey.settled(again.message_id, "failed"))["attempts"] == 1

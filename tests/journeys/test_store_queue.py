@@ -201,7 +201,7 @@ def test_an_outcome_moves_the_delivery_and_says_so(
     assert events(database, made) == event
     thread = database.read_now(get_thread, made.tenant_id, made.thread_id)
     assert thread and (thread.state == "open") is open
-    assert (database.read_now(get_suppressed, made.tenant_id, made.recipient) is not None) is suppressed
+    assert (database.read_now(get_suppressed, 0, made.tenant_id, made.recipient) is not None) is suppressed
     where = attempt.c.message_id == made.message_id
     [tried] = database.read_now(lambda tx: tx.all(select(attempt).where(where)))
     assert (tried.attempt, tried.text, tried.stage) == (1, status.text, "rcpt")
@@ -216,7 +216,7 @@ def test_a_wait_doubles_and_the_last_try_is_at_the_end(database: Database) -> No
     assert waits == [300_000, 600_000, 1_100_000]
     assert (state, row(database, made).reason) == ("failed", "expired")
     assert events(database, made)[-2:] == ["recipient.expired", "thread.opened"]
-    assert database.read_now(get_suppressed, made.tenant_id, made.recipient) is None
+    assert database.read_now(get_suppressed, 0, made.tenant_id, made.recipient) is None
 
 
 def test_an_outcome_that_comes_too_late_changes_nothing(database: Database) -> None:
@@ -226,7 +226,7 @@ def test_an_outcome_that_comes_too_late_changes_nothing(database: Database) -> N
     settle(database, made, GONE)
     assert row(database, made).state == "cancelled"
     assert "recipient.bounced" not in events(database, made)
-    assert database.read_now(get_suppressed, made.tenant_id, made.recipient) is None
+    assert database.read_now(get_suppressed, 0, made.tenant_id, made.recipient) is None
 
 
 # -- reports
@@ -266,7 +266,7 @@ def test_only_a_report_to_the_return_path_suppresses(database: Database, trusted
         settle(database, made, TAKEN)
     report(database, second, GONE, trusted=trusted)
     assert [row(database, made).state for made in (first, second)] == ["relayed", "failed"]
-    assert (database.read_now(get_suppressed, second.tenant_id, second.recipient) is not None) is trusted
+    assert (database.read_now(get_suppressed, 0, second.tenant_id, second.recipient) is not None) is trusted
 
 
 def test_a_report_to_elsewhere_changes_nothing_that_is_still_tried(database: Database) -> None:

@@ -86,4 +86,4 @@ def test_rules_can_be_read_anew_and_a_wrong_one_is_named() -> None:
 
 def test_the_vocabulary_holds_its_parts() -> None:
     assert SUPPRESSING < RECIPIENT_FAULTS < VOCABULARY
-    assert {rule.reason for rule in installed_rules()} | {"unknown"} == VOCABULARY
+    assert {rule.reason for rule in installed_rules()} | {"unknown", "blocked"} == VOCABULARY

@@ -25,6 +25,25 @@ _WORDS = {
     Kind.READ_RECEIPT: "mdn",
     Kind.CHALLENGE: "autoreply",
 }
+# Our reasons in the words of the form that the batch writes; both are given.
+_REASONS = {
+    "mailbox_unknown": "userunknown",
+    "domain_unknown": "hostunknown",
+    "mailbox_disabled": "suspend",
+    "mailbox_full": "mailboxfull",
+    "too_large": "mesgtoobig",
+    "spam_rejected": "spamdetected",
+    "policy_rejected": "rejected",
+    "auth_failed": "authfailure",
+    "ip_blocked": "blocked",
+    "relay_failed": "norelaying",
+    "content_error": "contenterror",
+    "rate_limited": "toomanyconn",
+    "greylisted": "blocked",
+    "unreachable": "networkerror",
+    "expired": "expired",
+    "unknown": "undefined",
+}
 _ACTIONS = {Action.FAILED: "bounce", Action.DELAYED: "delay"}
 
 
@@ -61,7 +80,7 @@ def describe(mail: ReceivedMail) -> dict[str, Any]:
 def _describe_recipient(one: ReportedRecipient) -> dict[str, Any]:
     """`status` is the code that the mail carries; where it carries none, only the class of its words: "5" or "4"."""
     status = one.status
-    permanent = not is_passing(status)
+    permanent = status.action is not Action.DELAYED and not is_passing(status)
     return {
         "address": one.final or one.address,
         "original": one.original or None,
@@ -72,7 +91,8 @@ def _describe_recipient(one: ReportedRecipient) -> dict[str, Any]:
         "reply_code": str(status.code) if status.code else None,
         "permanent": permanent,
         "hard": permanent and is_recipient_fault(status),
-        "reason": status.reason or None,
+        "reason": _REASONS.get(status.reason),
+        "our_reason": status.reason or None,
         "diagnostic": one.diagnostic or None,
         "remote_mta": one.remote_mta or None,
     }

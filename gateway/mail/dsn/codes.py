@@ -12,9 +12,11 @@ _PLAIN = re.compile(r"(?<![\w.])([245]\d\d)[ -]([245]\.\d{1,3}\.\d{1,3})(?![\w.]
 _RELAYED = re.compile(r"<([45]\d\d) ([45]\.\d{1,3}\.\d{1,3})\b")
 _STATUS = re.compile(r"(?<![\w./-])(?<!\d:)([245]\.\d{1,3}\.\d{1,3})(?![\w]|\.\d)")
 _CODE = r"([45][0-57]\d)(?![\d.]\d|\w|:\d|%|/\d)"
-# Where a reply code may stand, surest first.
+# Where a reply code may stand, surest first. `554 <a@b>... 550 Host unknown` quotes the remote's; without one there the
+# code before the address is the answer.
 _CODES = [
     re.compile(r"\.\.\.\s" + _CODE + r"(?=[\s-])"),
+    re.compile(r"(?:^|\n)[ \t]{0,8}" + _CODE + r"[ -](?:\d\.\d\.\d )?<?[^\s<>]{1,64}@[^\s<>]{1,255}>?\.\.\. (?!\d{3}\b)"),
     re.compile(
         (
             r"(?:<<<|said:|says:|responded(?: with)?:?|replied:?|returned:?|response(?: was)?:?|smtp;"
@@ -38,8 +40,10 @@ _CODES = [
 def find_codes(text: str) -> tuple[int, str]:
     """(reply code or 0, status code or "") of the first answer in `text` that has them."""
     both = find_pair(text)
-    if both:
+    if both and not both[1].endswith(".0.0"):
         return both
+    if both:  # "554 5.0.0" says nothing: an answer that stands before it says more
+        return find_code(text, both[1][0]) or both[0], both[1]
     status = find_status(text)
     return find_code(text, status[:1]), status
 

@@ -6,7 +6,7 @@ Called by `mail.dsn.read`. Never makes up a code: what the words do not carry st
 from dataclasses import replace
 
 from gateway.mail.dsn.addresses import find_addresses
-from gateway.mail.dsn.codes import find_codes
+from gateway.mail.dsn.codes import find_code, find_codes
 from gateway.mail.dsn.decode import tidy
 from gateway.mail.dsn.parts import Part
 from gateway.mail.dsn.report import ReportedRecipient, Returned
@@ -55,7 +55,9 @@ def action_of(notice: str, code: int, status: str) -> Action:
     table = read_table()
     lead = status[:1] or str(code or "")[:1]
     words = notice[:10_000].lower()
-    if lead != "5" and table.delay.search(words) and (table.retries.search(words) or not table.gaveup.search(words)):
+    retries = bool(table.retries.search(words))
+    # "Temporary problem, will be retried" with a 550 is a delay: whoever retries decides, not the code.
+    if table.delay.search(words) and (retries or (lead != "5" and not table.gaveup.search(words))):
         return Action.DELAYED
     if not lead and table.success.search(words) and not table.failure.search(words):
         return Action.DELIVERED
@@ -79,6 +81,7 @@ def add_prose(recipients: list[ReportedRecipient], notice: str, own: frozenset[s
         code, status = find_codes(said.text)
         old = one.status
         lead = old.status[:1] or str(old.code or "")[:1]
+        code = code or (find_code(notice[:20_000], lead) if len(recipients) == 1 else 0)
         code = old.code or (code if not lead or str(code)[:1] == lead else 0)
         better = status and (not old.status or (old.status.endswith(".0.0") and status[0] == old.status[0]))
         filled.append(

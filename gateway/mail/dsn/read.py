@@ -53,7 +53,7 @@ def read_report(mail: Mail, inside: int = -1) -> Report:
             recipients, how = read_unnamed(notice, original, own), "returned mail"
         elif recipients and len(set(original.to)) == 1:
             recipients = [replace(recipients[0], address=original.to[0], final=original.to[0])]
-    recipients = [replace(one, status=one.status.because(reason_of(_judged(one)))) for one in _unique(recipients)]
+    recipients = [replace(one, status=one.status.because(reason_of(judged(one)))) for one in _unique(recipients)]
     return Report(
         tuple(recipients),
         original,
@@ -65,7 +65,7 @@ def read_report(mail: Mail, inside: int = -1) -> Report:
     )
 
 
-def _judged(one: ReportedRecipient) -> DeliveryStatus:
+def judged(one: ReportedRecipient) -> DeliveryStatus:
     """The outcome with all its words, for the rules of reasons."""
     return replace(one.status, text=one.diagnostic) if one.diagnostic else one.status
 

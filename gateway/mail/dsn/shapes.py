@@ -18,11 +18,12 @@ from gateway.mail.dsn.returned import header_at
 
 TEXT_LIMIT = 200_000
 SURE, LIKELY = 70, 40
-_ROLE_ACCOUNT = re.compile(
-    (
-        r"(?:postmaster|mailer-daemon|mail-?daemon|abuse|noc|hostmaster|support|help(?:desk)?"
-        r"|admin(?:istrator)?|webmaster)@"
-    ),
+_ROLE_ACCOUNT = re.compile(r"(?:postmaster|mailer-daemon|mail-?daemon|abuse|noc|hostmaster)@", re.I)
+# Whom a notice tells to ask; mail for them bounces too, so this weighs less.
+_DESK_ACCOUNT = re.compile(
+    r"(?:(?:e?mail|it)?-?(?:support|help(?:desk)?|service(?:desk)?|admin(?:istrator)?|security)|webmaster|contact|assistenza"
+    r"|assistance|soporte|suporte|suport|hilfe|podpora|pomoc|ajuda|(?:no|do-?not)-?reply|majordomo|listserv|sympa"
+    r"|(?:[\w.+-]{1,60}-)?(?:subscribe|unsubscribe|request|owner|ctl|help))@",
     re.I,
 )
 _TRIM_BEFORE = "<\"'`([{*|=«“„‘ \t"
@@ -131,13 +132,29 @@ def find_recipients(notice: str, own: frozenset[str], expected: frozenset[str]) 
         return []
     best = max(one.score for one in found.values())
     if best < LIKELY:
-        return []
+        return _only_one(lines, found, own, expected)
     least = SURE if best >= SURE else best
     chosen = [one for one in found.values() if one.score >= least]
     if len(chosen) > 1 and any(one.address.lower() not in own for one in chosen):
         chosen = [one for one in chosen if one.address.lower() not in own]
     _cut_blocks(lines, chosen)
     return chosen
+
+
+def _only_one(
+    lines: list[str], found: dict[str, Found], own: frozenset[str], expected: frozenset[str]
+) -> list[Found]:
+    """In words that no pattern knows: the only address that is not ours, not a desk's and not told to be written to.
+
+    Where the returned mail says whom it went to, that is the better answer.
+    """
+    others = [one for one in found.values() if one.score >= 0 and one.address.lower() not in own]
+    others = [one for one in others if not _DESK_ACCOUNT.match(one.address)]
+    if len(others) != 1 or (expected and others[0].address.lower() not in expected):
+        return []
+    others[0].lines = [number for number, line in enumerate(lines) if others[0].address in line][:20]
+    _cut_blocks(lines, others)
+    return others
 
 
 def _score(lines: list[str], own: frozenset[str], expected: frozenset[str]) -> dict[str, Found]:
@@ -200,7 +217,8 @@ def _standing(key: str, own: frozenset[str], expected: frozenset[str]) -> int:
     """Points of an address for what is known of it: who the original went to, who sent it, who keeps the server."""
     if key in expected:
         return 15 - (60 if key in own else 0)
-    return -(60 if key in own else 0) - (60 if _ROLE_ACCOUNT.match(key) else 0)
+    desk = 60 if _ROLE_ACCOUNT.match(key) else 40 if _DESK_ACCOUNT.match(key) else 0
+    return -(60 if key in own else 0) - desk
 
 
 def _is_wrapped(lines: list[str], number: int) -> bool:

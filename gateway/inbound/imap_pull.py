@@ -1,0 +1,226 @@
+"""One look at a mailbox: what is new is fetched in batches, read in workers, judged, and kept with the cursor.
+
+Called by the poller with an open session. The next batch is fetched while the one before is read and kept. Mails are
+asked for by UID beyond the cursor, their sizes first, so that a batch is bounded; one that is too large is noted from
+its header. A folder that was numbered anew (another UIDVALIDITY, or a UIDNEXT behind us) is read again from the day on
+which we began: what is kept already is known by its Message-ID and body, so nothing comes twice and nothing is lost.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from gateway.inbound.imap_session import Folder, ImapSession, Sized
+from gateway.inbound.imap_taking import Letter, take_batch
+from gateway.inbound.imap_wire import Patience
+from gateway.inbound.reception import Reception, Unreadable
+from gateway.mail.received import ReceivedMail
+from gateway.store.database import StoreUnavailable
+from gateway.store.mailbox_account import LEAVE, read_day
+from gateway.store.mailboxes import Cursor, LeaseLost, Mailbox
+
+log = structlog.get_logger()
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SIZED_AT_ONCE = 500
+READ_AT_ONCE = 8  # mails in the workers, whose others belong to the receiver
+VISIT_SECONDS = 300.0  # then others have their turn
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """Where a session's blocking calls run."""
+
+    pool: ThreadPoolExecutor
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run it there."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, lambda: function(*args, **kwargs))
+
+
+@dataclass(slots=True)
+class Pull:
+    """A look at one mailbox."""
+
+    reception: Reception
+    node: str
+    box: Mailbox
+    session: ImapSession
+    threads: Threads
+    clock: Callable[[], datetime]
+    patience: Patience
+    _cursor: Cursor | None = None
+    _folder: Folder | None = None
+    _reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READ_AT_ONCE))
+
+    async def run(self, *, anew: bool = False) -> bool:
+        """Take what is new; True when time is up and there may be more. `anew`: in the folder that is open already."""
+        account = self.box.account
+        until = asyncio.get_running_loop().time() + VISIT_SECONDS
+        if not anew or self._folder is None or self._cursor is None:
+            readonly = account.after == LEAVE
+            self._folder = await self.threads.run(self.session.select, account.folder, readonly=readonly)
+            self._cursor = await self._begin(self._folder)
+        else:
+            self._folder = Folder(self._folder.uidvalidity, 0, self._folder.exists)
+        while asyncio.get_running_loop().time() < until:
+            uids, limit = await self._find(self._folder, self._cursor)
+            if uids:
+                await self._take_all(uids, self._cursor, until)
+            elif limit:
+                await self._store([], Cursor(self._cursor.uidvalidity, limit))
+            else:
+                return False
+        return True
+
+    async def _begin(self, folder: Folder) -> Cursor:
+        """Where to go on; a mailbox that is new, or numbered anew, begins at its end or at the day that was asked for."""
+        known = self.box.cursor
+        if known is not None and known.uidvalidity == folder.uidvalidity:
+            if not 0 < folder.uidnext <= known.last_uid:
+                return known
+        last = await self.threads.run(self.session.last_uid, folder)
+        if known is None:
+            begun = (
+                Cursor(folder.uidvalidity, last)
+                if not self.box.account.since
+                else Cursor(folder.uidvalidity, 0, last + 1)
+            )
+        else:
+            again = known.last_uid if known.uidvalidity == folder.uidvalidity else 0
+            begun = Cursor(folder.uidvalidity, 0, max(last, again) + 1)
+            log.warning("imap.numbered_anew", tenant=self.box.tenant_id, mailbox=self.box.name)
+        await self._store([], begun)
+        return begun
+
+    async def _find(self, folder: Folder, cursor: Cursor) -> tuple[list[int], int]:
+        """(UIDs to judge, 0); when none of those that were there before is left, ([], the last of them)."""
+        if cursor.last_uid + 1 >= cursor.recheck_below:
+            return await self.threads.run(self.session.find, cursor.last_uid, None, folder), 0
+        since = (self._start() - timedelta(days=1)).date()
+        found = await self.threads.run(self.session.find, cursor.last_uid, since, folder)
+        before = [uid for uid in found if uid < cursor.recheck_below]
+        return before, 0 if before else cursor.recheck_below - 1
+
+    def _start(self) -> datetime:
+        """Mail that came before is not ours to take."""
+        if self.box.account.since:
+            return datetime.combine(read_day(self.box.account.since), datetime.min.time(), UTC)
+        return self.box.created_at or datetime.fromtimestamp(0, UTC)
+
+    async def _take_all(self, uids: list[int], cursor: Cursor, until: float) -> None:
+        for begin in range(0, len(uids), SIZED_AT_ONCE):
+            some = uids[begin : begin + SIZED_AT_ONCE]
+            dated = some[0] < cursor.recheck_below
+            sizes = await self.threads.run(self.session.sizes, some, dated=dated)
+            if dated:
+                old = {uid for uid, one in sizes.items() if one.at is not None and one.at < self._start()}
+                sizes = {uid: one for uid, one in sizes.items() if uid not in old}
+            await self._take_sized(some, sizes, until)
+            if asyncio.get_running_loop().time() > until:
+                return
+
+    async def _take_sized(self, uids: list[int], sizes: dict[int, Sized], until: float) -> None:
+        """Fetch and keep; the fetch of the next batch runs while one is kept."""
+        batches = list(self._batches(uids, sizes))
+        coming = asyncio.ensure_future(self._fetch(batches[0], sizes))
+        try:
+            for number, batch in enumerate(batches):
+                mails = await coming
+                late = asyncio.get_running_loop().time() > until
+                if number + 1 < len(batches) and not late:
+                    coming = asyncio.ensure_future(self._fetch(batches[number + 1], sizes))
+                letters = await self._read(batch, mails, sizes)
+                assert self._cursor is not None
+                moved = Cursor(self._cursor.uidvalidity, batch[-1], self._cursor.recheck_below)
+                taken = await self._store(letters, moved)
+                if taken and self.box.account.after != LEAVE:
+                    await asyncio.wait([coming])  # one command at a time
+                    account = self.box.account
+                    await self.threads.run(self.session.finish, taken, account.after, account.move_to)
+                if late:
+                    return
+        finally:
+            if not coming.done():
+                await asyncio.wait([coming])
+            if not coming.cancelled():
+                coming.exception()
+
+    def _batches(self, uids: list[int], sizes: dict[int, Sized]) -> Iterator[list[int]]:
+        """UIDs by the batch; after a failure each mail alone, so that one which cannot be read holds up no other."""
+        most = 1 if self.box.failures else self.patience.batch_mails
+        batch: list[int] = []
+        size = 0
+        for uid in uids:
+            own = sizes[uid].size if uid in sizes else 0
+            if batch and (len(batch) >= most or size + own > self.patience.batch_bytes):
+                yield batch
+                batch, size = [], 0
+            batch.append(uid)
+            size += own
+        yield batch
+
+    async def _fetch(self, batch: list[int], sizes: dict[int, Sized]) -> dict[int, bytes]:
+        wanted = [uid for uid in batch if uid in sizes and sizes[uid].size <= self.patience.message]
+        if not wanted:
+            return {}
+        return await self.threads.run(self.session.fetch, wanted, sum(sizes[uid].size for uid in wanted))
+
+    async def _read(self, batch: list[int], mails: dict[int, bytes], sizes: dict[int, Sized]) -> list[Letter]:
+        """Each mail as a value; what is too large by its header only."""
+        letters = await asyncio.gather(*(self._read_one(uid, mails[uid]) for uid in batch if uid in mails))
+        for uid in batch:
+            if uid in sizes and sizes[uid].size > self.patience.message:
+                head = await self.threads.run(self.session.head, uid)
+                letters.append(Letter(uid, sizes[uid].size, b"", await self._parse(head)))
+        return sorted(letters, key=lambda one: one.uid)
+
+    async def _read_one(self, uid: int, raw: bytes) -> Letter:
+        mail = await self._parse(raw)
+        return Letter(uid, len(raw), raw if len(raw) <= self.patience.message else b"", mail)
+
+    async def _parse(self, raw: bytes) -> ReceivedMail | None:
+        async with self._reading:
+            with contextlib.suppress(Unreadable):
+                return await self.reception.read(raw)
+        log.warning("imap.unreadable", tenant=self.box.tenant_id, mailbox=self.box.name, size=len(raw))
+        return None
+
+    async def _store(self, letters: list[Letter], cursor: Cursor) -> list[int]:
+        """Keep a batch with the cursor; when the store chokes on one, each alone."""
+        try:
+            taken = await self._commit(letters, cursor)
+        except (LeaseLost, StoreUnavailable):
+            raise
+        except Exception:
+            if not letters:
+                raise
+            log.error("imap.batch_failed", tenant=self.box.tenant_id, mailbox=self.box.name, exc_info=True)
+            taken = []
+            for letter in letters:
+                moved = Cursor(cursor.uidvalidity, letter.uid, cursor.recheck_below)
+                taken += await self._commit_alone(letter, moved)
+            if letters[-1].uid < cursor.last_uid:
+                await self._commit([], cursor)
+        self._cursor = cursor
+        return taken
+
+    async def _commit_alone(self, letter: Letter, cursor: Cursor) -> list[int]:
+        try:
+            return await self._commit([letter], cursor)
+        except (LeaseLost, StoreUnavailable):
+            raise
+        except Exception:  # as one that cannot be read
+            return await self._commit([Letter(letter.uid, letter.size, letter.raw, None)], cursor)
+
+    async def _commit(self, letters: list[Letter], cursor: Cursor) -> list[int]:
+        return await self.reception.database.write(
+            take_batch, self.reception.names, self.node, self.box, letters, cursor, self.clock()
+        )

@@ -1,0 +1,144 @@
+"""What becomes of mail that lies in a tenant's mailbox: taken through the one door, or left alone.
+
+Called by the poller with a batch of mails that were read in a worker. In one transaction each is judged and, when it is
+taken, kept by `reception.take`; the cursor moves in the same one, so that a crash at any moment loses nothing and takes
+nothing twice. A mailbox that gives reports and replies only is asked for a proof (a token of ours, or a Message-ID of
+the tenant's own mail): everything else is none of our business and is not kept. There is no envelope here, so no
+report from a mailbox is ever trusted with a suppression.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.inbound.bounces import match_report
+from gateway.inbound.destinations import Destination, Names, named_in_header
+from gateway.inbound.evidence import CONFIDENCE
+from gateway.inbound.reception import HOPS, REPORTS, take
+from gateway.inbound.replies import thread_of_reply
+from gateway.mail.classify import Kind
+from gateway.mail.received import ReceivedMail
+from gateway.store.database import Transaction, new_id, to_ms
+from gateway.store.events import add_event
+from gateway.store.mailbox_account import ALL
+from gateway.store.mailboxes import Cursor, Mailbox, move_cursor, note_failure, note_visit
+from gateway.store.messages import find_by_message_id, get_content
+from gateway.store.threads import add_thread, close_thread, find_thread, open_thread
+
+CHIP = "mailbox"  # of the thread that tells of a mailbox
+PROVEN = ("certain", "strong")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail of a folder. `mail` is None when it could not be read within its limits; `raw` "" when it is too large."""
+
+    uid: int
+    size: int
+    raw: bytes
+    mail: ReceivedMail | None
+
+
+def take_batch(
+    tx: Transaction, names: Names, node: str, box: Mailbox, letters: Sequence[Letter], cursor: Cursor, now: datetime
+) -> list[int]:
+    """Judge mails and move the cursor; the UIDs of those that were taken. Raises LeaseLost."""
+    taken = [one.uid for one in letters if _take(tx, names, box, one, now)]
+    passed = len(letters) - len(taken)
+    move_cursor(tx, node, box, cursor, now_ms=to_ms(now), taken=len(taken), passed=passed)
+    return taken
+
+
+def _take(tx: Transaction, names: Names, box: Mailbox, letter: Letter, now: datetime) -> bool:
+    mail = letter.mail
+    if not letter.raw:
+        _say_too_large(tx, names, to_ms(now), box, letter)
+        return False
+    if mail is None:
+        destination: Destination | None = Destination(box.tenant_id) if box.account.takes == ALL else None
+    else:
+        destination = find_place(tx, names, to_ms(now), box, mail)
+    if destination is None or (mail is not None and _is_known(tx, box.tenant_id, mail, letter.raw)):
+        return False
+    take(tx, names, letter.raw, mail, destination, now, f"mailbox {box.name}")
+    return True
+
+
+def find_place(tx: Transaction, names: Names, now_ms: int, box: Mailbox, mail: ReceivedMail) -> Destination | None:
+    """Where a mail of this mailbox goes; None for one that is left alone."""
+    if mail.hops > HOPS or _is_our_own(tx, box.tenant_id, mail):
+        return None
+    here = Destination(box.tenant_id)
+    proven = named_in_header(tx, names, here, mail)
+    if proven.thread_id:
+        return proven
+    if mail.report is not None and (mail.kind in REPORTS or mail.kind in (Kind.FEEDBACK, Kind.READ_RECEIPT)):
+        matches = match_report(tx, now_ms, box.tenant_id, mail.report, mail)
+        sure = [one for one in matches if CONFIDENCE.get(one.by) in PROVEN]
+        if sure:
+            return here if mail.kind in REPORTS else Destination(box.tenant_id, sure[0].delivery.thread_id)
+    if box.account.takes == ALL or thread_of_reply(tx, box.tenant_id, mail):
+        return here
+    return None
+
+
+def _is_our_own(tx: Transaction, tenant_id: str, mail: ReceivedMail) -> bool:
+    """A copy of what left from here (Bcc, a shared folder): it names our addresses, and answers nothing."""
+    named = find_by_message_id(tx, tenant_id, [mail.message_id]) if mail.message_id else []
+    return any(one.direction == "out" for one in named)
+
+
+def _is_known(tx: Transaction, tenant_id: str, mail: ReceivedMail, raw: bytes) -> bool:
+    """Whether the same mail came before, here or by SMTP, whichever fields were added on its way."""
+    named = find_by_message_id(tx, tenant_id, [mail.message_id]) if mail.message_id else []
+    incoming = [one for one in named if one.direction == "in"]
+    return any(_body(get_content(tx, tenant_id, one.id)) == _body(raw) for one in incoming[:20])
+
+
+def _body(raw: bytes) -> bytes:
+    return raw.replace(b"\r\n", b"\n").partition(b"\n\n")[2].rstrip()
+
+
+# -- what the tenant is told of a mailbox
+
+
+def _say_too_large(tx: Transaction, names: Names, now_ms: int, box: Mailbox, letter: Letter) -> None:
+    """Only of mail that would have been taken; `letter.mail` is its header."""
+    mail = letter.mail
+    if mail is None or find_place(tx, names, now_ms, box, mail) is None:
+        return
+    thread_id = _thread(tx, now_ms, box)
+    data = {"mailbox": box.name, "size": letter.size, "from": mail.author, "subject": mail.subject[:200]}
+    add_event(tx, now_ms, box.tenant_id, "mailbox.skipped", thread_id=thread_id, data=data)
+    open_thread(tx, now_ms, box.tenant_id, thread_id, CHIP)
+
+
+def end_visit(tx: Transaction, node: str, box: Mailbox, now_ms: int, next_ms: int) -> None:
+    """Note that a visit went well; a mailbox that had failed works again, and its thread is done with."""
+    if not note_visit(tx, node, box, now_ms, next_ms):
+        return
+    thread_id = _thread(tx, now_ms, box)
+    data = {"mailbox": box.name, "host": box.account.host}
+    add_event(tx, now_ms, box.tenant_id, "mailbox.recovered", thread_id=thread_id, data=data)
+    close_thread(tx, now_ms, box.tenant_id, thread_id, "gateway")
+
+
+def end_failed_visit(
+    tx: Transaction, node: str, box: Mailbox, now_ms: int, next_ms: int, words: str, alarm: bool
+) -> None:
+    """Note that a visit failed; the first that is an alarm opens the mailbox's thread."""
+    if not note_failure(tx, node, box, now_ms, next_ms, words, alarm):
+        return
+    thread_id = _thread(tx, now_ms, box)
+    data = {"mailbox": box.name, "host": box.account.host, "words": words}
+    add_event(tx, now_ms, box.tenant_id, "mailbox.failed", thread_id=thread_id, data=data)
+    open_thread(tx, now_ms, box.tenant_id, thread_id, CHIP, words=words)
+
+
+def _thread(tx: Transaction, now_ms: int, box: Mailbox) -> str:
+    """The one thread that tells of a mailbox."""
+    key = f"mailbox/{box.name}"
+    found = find_thread(tx, box.tenant_id, key)
+    if found is not None:
+        return found.id
+    return add_thread(tx, now_ms, box.tenant_id, new_id(), key=key, subject=f"IMAP {box.name}", customer=box.name)

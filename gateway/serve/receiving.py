@@ -1,0 +1,41 @@
+"""The one door in, as a serving gateway has it: mail is read in workers, its senders are checked in DNS.
+
+Called when a house is opened; every way mail comes in (the receiver's ports, tenants' mailboxes) is given the same.
+"""
+
+from functools import partial
+
+from gateway.config import Config
+from gateway.inbound.destinations import Names
+from gateway.inbound.reception import Reception, Unreadable
+from gateway.inbound.sender_checks import SenderChecks
+from gateway.mail.received import ReceivedMail, read_mail
+from gateway.outbound.letterhead import Letterhead
+from gateway.outbound.mx import Resolver
+from gateway.store.database import Database
+from gateway.wire.workers import WorkerFailed, WorkerPool
+
+
+def make_reception(
+    config: Config, database: Database, letterhead: Letterhead, workers: WorkerPool, resolver: Resolver | None
+) -> Reception:
+    """The reception; without a resolver nobody's sender is checked."""
+    names = Names(
+        letterhead.return_domain, letterhead.inbox_domain, letterhead.reply_key, letterhead.hostname,
+        letterhead.shared.key,
+    )  # fmt: skip
+    checks = SenderChecks(resolver.questions.lookup, workers.run) if resolver is not None else None
+    return Reception(database, partial(_read, workers, config.workers.parse_seconds), names, checks)
+
+
+async def _read(workers: WorkerPool, seconds: float, raw: bytes) -> ReceivedMail:
+    try:
+        return await workers.run(read_mail, raw, seconds=seconds)
+    except WorkerFailed as error:
+        if error.kind != "crashed":
+            raise Unreadable(error.kind) from None
+    try:  # a worker may die for reasons that have nothing to do with this mail; twice, it is the mail
+        return await workers.run(read_mail, raw, seconds=seconds)
+    except WorkerFailed as error:
+        await workers.run(read_mail, b"", seconds=seconds)  # if not even this can be read, it is we: 451
+        raise Unreadable(error.kind) from None
