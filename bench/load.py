@@ -1,7 +1,9 @@
 """An SMTP load and a counting sink, as two processes of their own: `python -m bench.load sink|run ...`.
 
-Used by `bench.relay`. The sink is the next hop of every candidate; the load submits over so many connections at once,
-pipelined, each message with an id of its own, and reports when the last answer came. Standard library and uvloop.
+Used by `bench.relay` and `bench.nodes`. The sink is the next hop of every candidate, and may answer late, as a distant
+one does; the load submits over so many connections at once, pipelined, each message with an id of its own, and reports
+when the last answer came. A session that breaks goes on at the next port, and what it had not heard about is not sent again:
+another message takes its place. Standard library and uvloop.
 """
 
 import argparse
@@ -28,9 +30,22 @@ class Sink(asyncio.Protocol):
         self.buffer = b""
         self.in_data = False
 
+        self.name = ""
+
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
-        transport.write(b"220 sink ESMTP\r\n")
+        self._say(b"220 sink ESMTP\r\n")
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self.name:
+            self.counts["open"][self.name] -= 1
+
+    def _say(self, what: bytes) -> None:
+        """Answer, after the delay; a connection that is closed meanwhile hears nothing."""
+        if delay := self.counts["delay"]:
+            asyncio.get_running_loop().call_later(delay, self.transport.write, what)
+        else:
+            self.transport.write(what)
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
@@ -38,7 +53,7 @@ class Sink(asyncio.Protocol):
         while self._step(answers):
             pass
         if answers:
-            self.transport.write(b"".join(answers))
+            self._say(b"".join(answers))
 
     def _step(self, answers: list[bytes]) -> bool:
         if self.in_data:
@@ -59,6 +74,8 @@ class Sink(asyncio.Protocol):
             self.in_data = True
             answers.append(b"354 go\r\n")
         elif verb == b"EHLO":
+            self.name = line[5:].decode("ascii", "replace")
+            self.counts["open"][self.name] = self.counts["open"].get(self.name, 0) + 1
             answers.append(b"250-sink\r\n250-PIPELINING\r\n250-SIZE 50000000\r\n250 8BITMIME\r\n")
         else:
             answers.append(b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n")
@@ -73,19 +90,25 @@ class Sink(asyncio.Protocol):
         name = raw[start + 12 : raw.find(b"\r", start)] if start >= 0 else b""
         seen = self.counts["seen"]
         self.counts["twice"] += name in seen
-        seen.add(name)
+        seen[name] = seen.get(name, 0) + 1
         self.counts["signed"] += b"DKIM-Signature:" in raw[:8192]
         self.counts["last"] = time.time()
 
 
 async def serve_sink(port: int) -> None:
-    """Serve until told to stop; `STAT` on the control port (port + 1) answers JSON, `ZERO` begins anew."""
-    counts: dict[str, Any] = {"seen": set(), "twice": 0, "signed": 0, "last": 0.0}
+    """Serve until told to stop.
+
+    On the control port (port + 1) `STAT` answers JSON, `LIST` with the copies of each id; `ZERO MS` begins anew with
+    answers that are so many milliseconds late.
+    """
+    counts: dict[str, Any] = {"seen": {}, "twice": 0, "signed": 0, "last": 0.0, "delay": 0.0, "open": {}}
 
     async def control(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if (await reader.readline()).strip() == b"ZERO":
-            counts.update(seen=set(), twice=0, signed=0, last=0.0)
-        writer.write(json.dumps(counts | {"seen": len(counts["seen"])}).encode() + b"\n")
+        verb, _, delay = (await reader.readline()).decode().strip().partition(" ")
+        if verb == "ZERO":
+            counts.update(seen={}, twice=0, signed=0, last=0.0, delay=float(delay or 0) / 1000)
+        seen = {id.decode(): copies for id, copies in counts["seen"].items()} if verb == "LIST" else len(counts["seen"])
+        writer.write(json.dumps(counts | {"seen": seen}).encode() + b"\n")
         await writer.drain()
         writer.close()
 
@@ -128,21 +151,25 @@ class Load:
         self.options = options
         self.run = random.getrandbits(32).to_bytes(4, "big").hex().encode()
         self.header, self.body = make_message(options.size)
-        self.next = self.accepted = 0
+        self.next, self.wanted = 0, options.count
+        self.accepted: list[str] = []
+        self.unheard = 0
         self.errors: dict[str, int] = {}
         self.ended = 0.0
 
-    async def work(self) -> None:
+    async def work(self, number: int) -> None:
         """One connection after the other until all messages are taken."""
-        while self.next < self.options.count and sum(self.errors.values()) < 50:
+        ports = self.options.port
+        while self.next < self.wanted and sum(self.errors.values()) < 50 * len(ports):
             try:
-                await self._session()
+                await self._session(ports[number % len(ports)])
             except (OSError, EOFError, asyncio.IncompleteReadError) as error:
                 self.errors[type(error).__name__] = self.errors.get(type(error).__name__, 0) + 1
+                number += 1
 
-    async def _session(self) -> None:
+    async def _session(self, port: int) -> None:
         options = self.options
-        reader, writer = await asyncio.open_connection("127.0.0.1", options.port, limit=2**20)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
         await _answer(reader, b"2")
         writer.write(b"EHLO load.example\r\n")
         await _answer(reader, b"2")
@@ -157,20 +184,28 @@ class Load:
             writer.write(b"AUTH PLAIN " + base64.b64encode(f"\0{user}\0{password}".encode()) + b"\r\n")
             await _answer(reader, b"2")
         sent = 0
-        while self.next < options.count and (not options.per_session or sent < options.per_session):
+        while self.next < self.wanted and (not options.per_session or sent < options.per_session):
             name = b"%s-%d" % (self.run, self.next)
             self.next += 1
             sent += 1
-            writer.write(b"MAIL FROM:<billing@tenant1.example>\r\nRCPT TO:<customer@remote.example>\r\nDATA\r\n")
-            for wanted in (b"2", b"2", b"3"):
-                await _answer(reader, wanted)
-            writer.write(b"X-Bench-Id: %s\r\nMessage-ID: <%s@load.example>\r\n" % (name, name) + self.header)
-            writer.write(self.body + b".\r\n")
-            await _answer(reader, b"2")
-            self.accepted += 1
+            try:
+                await self._submit(reader, writer, name)
+            except (OSError, EOFError, asyncio.IncompleteReadError):
+                self.wanted += 1
+                self.unheard += 1
+                raise
+            self.accepted.append(name.decode())
             self.ended = time.time()
         writer.write(b"QUIT\r\n")
         writer.close()
+
+    async def _submit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: bytes) -> None:
+        writer.write(b"MAIL FROM:<billing@tenant1.example>\r\nRCPT TO:<customer@remote.example>\r\nDATA\r\n")
+        for wanted in (b"2", b"2", b"3"):
+            await _answer(reader, wanted)
+        writer.write(b"X-Bench-Id: %s\r\nMessage-ID: <%s@load.example>\r\n" % (name, name) + self.header)
+        writer.write(self.body + b".\r\n")
+        await _answer(reader, b"2")
 
 
 _TLS = ssl.create_default_context()
@@ -190,8 +225,9 @@ async def run_load(options: argparse.Namespace) -> dict[str, Any]:
     """Submit everything; what was accepted, when it began and ended, and errors by kind."""
     load = Load(options)
     began = time.time()
-    await asyncio.gather(*(load.work() for _ in range(options.connections)))
-    return {"accepted": load.accepted, "began": began, "ended": load.ended, "errors": load.errors}
+    await asyncio.gather(*(load.work(number) for number in range(options.connections)))
+    told = {"accepted": len(load.accepted), "unheard": load.unheard, "began": began, "ended": load.ended}
+    return told | {"errors": load.errors} | ({"ids": load.accepted} if options.ids else {})
 
 
 def main() -> None:
@@ -200,7 +236,9 @@ def main() -> None:
     kinds = parser.add_subparsers(dest="kind", required=True)
     kinds.add_parser("sink").add_argument("--port", type=int, required=True)
     run = kinds.add_parser("run")
-    for name, default in (("port", 0), ("size", 5000), ("count", 2000), ("connections", 20), ("per-session", 0)):
+    run.add_argument("--port", type=int, nargs="+", required=True)
+    run.add_argument("--ids", action="store_true", help="report the ids of what was accepted")
+    for name, default in (("size", 5000), ("count", 2000), ("connections", 20), ("per-session", 0)):
         run.add_argument(f"--{name}", type=int, default=default)
     run.add_argument("--login", default="")
     run.add_argument("--starttls", action="store_true")

@@ -69,6 +69,17 @@ class Delivery:
     late_seconds: int = _key(4 * 3600, "tell the thread after so long that its mail is late")
     unclear_retries: int = _key(2, "how often mail is sent again whose final dot had no answer; it may arrive as often")
     advice: str = _key("", "a file of rules on what a server's words ask of us; empty: our own (mail/advice.toml)")
+    reasons: str = _key("", "a file of rules on why mail failed, asked before our own (mail/reasons.toml)")
+
+
+@dataclass(frozen=True, slots=True)
+class Imap:
+    """[imap]: tenants' mailboxes, which `gateway mailbox` names."""
+
+    threads: int = _key(4, "mailboxes that are looked at at once; 0: none is")
+    idle_threads: int = _key(32, "mailboxes that wait with IDLE at once, the busiest; 0: none does")
+    poll_seconds: int = _key(300, "how often a mailbox that does not wait is looked at")
+    max_message: int = _key(25 * 2**20, "largest mail that is taken, bytes; a larger one is noted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,7 @@ class Config:
     submission: Submission = field(default_factory=Submission)
     receiver: Receiver = field(default_factory=Receiver)
     delivery: Delivery = field(default_factory=Delivery)
+    imap: Imap = field(default_factory=Imap)
     web: Web = field(default_factory=Web)
     workers: Workers = field(default_factory=Workers)
     folder: str = field(default=".", metadata={"hidden": True})
@@ -221,11 +233,11 @@ def _check(config: Config) -> None:
     _check_numbers(config)
 
 
-_MAY_BE_ZERO = ("delivery.unclear_retries",)
+_MAY_BE_ZERO = ("delivery.unclear_retries", "imap.threads", "imap.idle_threads")
 
 
 def _check_numbers(config: Config) -> None:
-    for section in ("submission", "receiver", "delivery", "web", "workers"):
+    for section in ("submission", "receiver", "delivery", "imap", "web", "workers"):
         for f in fields(getattr(config, section)):
             value, name = getattr(getattr(config, section), f.name), f"{section}.{f.name}"
             if f.type is int and f.name.endswith("port"):

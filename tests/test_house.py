@@ -133,7 +133,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "wire": ("mail",),
     "store": ("mail",),
     "outbound": ("store", "mail", "wire"),
-    "inbound": ("outbound.queue", "outbound.queue_find", "outbound.numbers", "outbound.suppression", "store", "mail", "wire"),
+    "inbound": ("outbound.queue", "outbound.queue_find", "outbound.numbers", "outbound.suppression", "outbound.oauth", "store", "mail", "wire"),
     "inbox": ("outbound.submission", *QUEUE_AND_SUPPRESSION, "store", "mail"),
     "web": ("inbox", "outbound.submission", *QUEUE_AND_SUPPRESSION, "outbound.texts", "store", "mail"),
 }
@@ -221,6 +221,7 @@ PORTERS: dict[str, tuple[str, ...]] = {
     "email": ("cli.send", "demo"),  # the standard library's: too slow and too trusting for the doors
     "fastapi": ("web",),
     "fontpkg_pt_sans": ("outbound.pdf",),
+    "imapclient": ("inbound.imap_session",),
     "jinja2": ("outbound.pages", "outbound.tenant_language", "web.pages"),
     "markupsafe": ("web",),
     "nh3": ("inbox.parts",),
@@ -339,7 +340,7 @@ def test_no_table_is_written_in_sql_of_ones_own() -> None:
 FILE_LINES, FUNCTION_LINES = 300, 40
 TESTS_FILE_LINES, TESTS_FUNCTION_LINES = 500, 50  # a journey is told from its beginning to its end
 LONGER_FILES: dict[str, tuple[int, str]] = {
-    "gateway/outbound/queue.py": (680, "two tables that change together, and a table has one writing file"),
+    "gateway/outbound/queue.py": (780, "two tables that change together, and a table has one writing file"),
     "gateway/outbound/delivery.py": (440, "one loop, whose counters no second file may touch"),
     "gateway/outbound/documents/model.py": (350, "the schema's object model: fields, no logic"),
     "gateway/store/database.py": (480, "the only file that knows a dialect"),

@@ -33,6 +33,7 @@ COMMANDS = {
     "trace": "trace",
     "inbox": "inbox",
     "suppression": "suppression",
+    "mailbox": "mailbox",
     "bounce": "bounce",
 }
 

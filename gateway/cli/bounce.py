@@ -9,7 +9,7 @@ from gateway.cli.common import json_option, show_json
 from gateway.mail.advice import LATER, OURS, PAUSE, SLOW, STOP, advise, read_advice
 from gateway.mail.dsn.batch import run
 from gateway.mail.explained import tell_mail
-from gateway.mail.reasons import explain, is_recipient_fault, read_words
+from gateway.mail.reasons import explain, is_recipient_fault, read_rules, read_words, rules_now
 from gateway.mail.received import read_mail
 
 
@@ -40,11 +40,16 @@ def parse(batch: bool, files: tuple[str, ...], as_json: bool) -> None:
 @bounce.command("try")
 @click.argument("words")
 @click.option("--advice", "rules", type=click.Path(exists=True, dir_okay=False), help="Rules of your own to try.")
+@click.option("--reasons", type=click.Path(exists=True, dir_okay=False), help="Rules on reasons of your own to try.")
 @json_option
-def try_(words: str, rules: str | None, as_json: bool) -> None:
+def try_(words: str, rules: str | None, reasons: str | None, as_json: bool) -> None:
     """Show which reason a server's WORDS mean, and what we would do: "550 5.1.1 no such user"."""
     status = read_words(words)
-    reason, rule = explain(status)
+    try:
+        own = read_rules(Path(reasons).read_text("utf-8")) if reasons else ()
+    except ValueError as error:
+        raise click.ClickException(f"{reasons}: {error}") from None
+    reason, rule = explain(status, (*own, *rules_now()))
     suppresses = is_recipient_fault(status.because(reason))
     try:
         advice = advise(status, read_advice(Path(rules).read_text("utf-8")) if rules else None)

@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 import structlog
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from gateway.config import Config, ConfigError, read_config
@@ -160,6 +161,14 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_text(item) for item in value)
     return str(value)
+
+
+@contextlib.contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal while many are worked through; it is told of every batch. Nothing in a pipe."""
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from gateway.outbound.domain_watch import say
 from gateway.outbound.findings import read_check
 from gateway.outbound.queue_list import Filter, list_queue
 from gateway.store.domains import all_domains, list_keys
+from gateway.store.mailboxes import list_mailboxes
 from gateway.store.routes import get_server, list_servers
 from gateway.store.schema import OPERATOR
 from gateway.store.tenants import list_credentials, list_identities, list_tenants
@@ -69,7 +70,8 @@ def _examine(context: Context) -> Iterator[Finding]:
         return
     yield Finding("database", "ok", f"{database.dialect}, schema up to date")
     looks = (
-        _look_at_keys, _look_at_domains, _look_at_tenants, _look_at_queue, _look_at_servers, _look_at_postmaster,
+        _look_at_keys, _look_at_domains, _look_at_tenants, _look_at_queue, _look_at_servers, _look_at_mailboxes,
+        _look_at_postmaster,
     )  # fmt: skip
     for look in looks:
         yield from look(context, config)
@@ -176,6 +178,23 @@ def _look_at_servers(context: Context, config: Config) -> Iterator[Finding]:
         words = f"{kept.server.host} fails: {kept.words}" if failed else f"{kept.server.host} works"
         words = words if kept.state else f"{kept.server.host} was not tried yet"
         yield Finding(f"SMTP of {slug}", "wrong" if failed else "warning" if todo else "ok", words, todo)
+
+
+def _look_at_mailboxes(context: Context, config: Config) -> Iterator[Finding]:
+    """Tenants' IMAP mailboxes."""
+    names = {tenant.id: tenant.slug for tenant in context.read(list_tenants)}
+    for box in context.read(list_mailboxes):
+        what, server = f"mailbox {box.name} of {names.get(box.tenant_id, '?')}", box.account.host
+        todo = f"gateway mailbox test {box.name} --tenant {names.get(box.tenant_id, '?')}"
+        late = (box.next_poll_at or utc_now()) < utc_now() - LATE
+        if box.failures:
+            yield Finding(what, "wrong" if box.state == "failed" else "warning", f"{server} fails: {box.words}", todo)
+        elif late and config.imap.threads:
+            yield Finding(what, "wrong", "was not looked at for an hour", "is `gateway serve` running?")
+        elif not config.imap.threads:
+            yield Finding(what, "warning", "nobody looks at mailboxes here (imap.threads is 0)")
+        else:
+            yield Finding(what, "ok", f"{server} works" if box.state else f"{server} was not looked at yet")
 
 
 def _look_at_queue(context: Context, config: Config) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from typing import Any, BinaryIO
 import click
 
 from gateway.cli.common import Context, json_option, pass_context, plain, show_json, show_rows, told, utc_now
+from gateway.cli.tenant_retry import retry
 from gateway.cli.tenant_smtp import smtp
 from gateway.cli.tenant_usage import usage
 from gateway.mail.address import parse_address
@@ -35,6 +36,7 @@ def tenant() -> None:
 
 tenant.add_command(smtp)
 tenant.add_command(usage)
+tenant.add_command(retry)
 
 
 def _brand(**values: str) -> dict[str, str]:

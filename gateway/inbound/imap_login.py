@@ -63,7 +63,7 @@ class Logins:
             fresh = await threads.run(oauth.renew, box.account.server, secret, self.clock())
             return fresh
         except oauth.OAuthRefused as refused:
-            words = refused.words.replace("gateway tenant smtp set", f"gateway mailbox set {box.name}")
+            words = refused.words.replace("gateway tenant smtp set", f"gateway mailbox set {box.name} --connect")
             raise ImapFailed(words, refused=refused.lasting) from None
         finally:
             await self.database.write(end_mailbox_refresh, self.seal, box, fresh)

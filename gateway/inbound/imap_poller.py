@@ -9,9 +9,9 @@ backoff and nothing else; a login that is refused, or a failure that lasts, is a
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -20,7 +20,7 @@ from gateway.inbound.imap_login import Logins
 from gateway.inbound.imap_pull import Pull, Threads
 from gateway.inbound.imap_session import ImapFailed, ImapSession, open_session
 from gateway.inbound.imap_taking import end_failed_visit, end_visit
-from gateway.inbound.imap_wire import Patience
+from gateway.inbound.imap_wire import Allow, Patience
 from gateway.inbound.reception import Reception
 from gateway.store.database import StoreUnavailable, to_ms
 from gateway.store.mailboxes import (
@@ -29,7 +29,6 @@ from gateway.store.mailboxes import (
     any_mailbox_due,
     claim_mailboxes,
     free_leases,
-    keep_lease,
 )
 from gateway.store.sealed import Seal
 
@@ -50,7 +49,7 @@ class Pace:
     threads: int = 4
     idle_threads: int = 32
     every: float = 300.0
-    patience: Patience = Patience()
+    patience: Patience = field(default_factory=Patience)
 
 
 @dataclass(slots=True)
@@ -70,11 +69,12 @@ class ImapPoller:
     seal: Seal
     node: str
     clock: Callable[[], datetime]
-    allow: Callable[[str], bool] | None
+    allow: Allow | None
     pace: Pace = field(default_factory=Pace)
     _visits: set[asyncio.Task[None]] = field(default_factory=set)
     _idlers: dict[asyncio.Task[None], _Idler] = field(default_factory=dict)
     _sessions: set[ImapSession] = field(default_factory=set)
+    _stuck: dict[tuple[str, str, int], int] = field(default_factory=dict)  # mails, and how often they failed
     _ending: bool = False
 
     async def run(self) -> None:
@@ -85,7 +85,7 @@ class ImapPoller:
         waits = ThreadPoolExecutor(self.pace.idle_threads or 1, thread_name_prefix="imap-idle")
         logins = Logins(self.reception.database, self.seal, self.clock)
         try:
-            await self._retry(free_leases, self.node)
+            await self._quietly(self.reception.database.write(free_leases, self.node))
             while True:
                 await self._look(polls, waits, logins)
                 await asyncio.sleep(TICK)
@@ -122,14 +122,14 @@ class ImapPoller:
             login = await logins.login(box, threads)
             session = await threads.run(open_session, box.account, login, self.allow, self.pace.patience)
             self._sessions.add(session)
-            pull = Pull(self.reception, self.node, box, session, threads, self.clock, self.pace.patience)
+            pull = Pull(self.reception, self.node, box, session, threads, self.clock, self.pace.patience, self._stuck)
             more = await pull.run()
             if not more and "IDLE" in session.capabilities and self._may_idle(box):
                 more = await self._idle(pull, waits)
             await self._well(box, again=more)
         except ImapFailed as failed:
             if failed.refused:
-                await self._retry(logins.doubt, box)
+                await self._quietly(logins.doubt(box))
             await self._wrong(box, failed)
         except LeaseLost:
             log.info("imap.lease_lost", tenant=box.tenant_id, mailbox=box.name)
@@ -141,12 +141,18 @@ class ImapPoller:
         finally:
             if session is not None:
                 self._sessions.discard(session)
-                polls.submit(session.close, politely=not self._ending) if not self._ending else session.abandon()
+                self._close(session, polls)
+
+    def _close(self, session: ImapSession, polls: ThreadPoolExecutor) -> None:
+        if self._ending:
+            session.abandon()
+        else:
+            polls.submit(session.close)
 
     # -- waiting
 
     def _may_idle(self, box: Mailbox) -> bool:
-        """Whether there is a thread to wait with; the one that waits for the quietest mailbox is asked to give it up."""
+        """Whether there is a thread to wait with; else the one that waits for a quieter mailbox is asked for."""
         if len(self._idlers) < self.pace.idle_threads:
             return True
         quietest = min(self._idlers.values(), key=lambda one: _busy(one.box), default=None)
@@ -163,8 +169,10 @@ class ImapPoller:
         loop = asyncio.get_running_loop()
         until = loop.time() + SESSION_SECONDS
         while loop.time() < until and not idler.leave:
-            until_ms = to_ms(self.clock() + LEASE)
-            await self.reception.database.write(keep_lease, self.node, pull.box, until_ms)
+            now = self.clock()
+            ends = (to_ms(now), to_ms(now), to_ms(now + LEASE))
+            await self.reception.database.write(end_visit, self.node, pull.box, *ends)
+            pull.box = replace(pull.box, failures=0)
             stop = lambda: idler.leave or self._ending  # noqa: E731
             await loop.run_in_executor(waits, pull.session.idle, IDLE_SECONDS, stop)
             await pull.run(anew=True)
@@ -175,7 +183,8 @@ class ImapPoller:
     async def _well(self, box: Mailbox, *, again: bool) -> None:
         now = self.clock()
         wait = 0.0 if again else self.pace.every * random.uniform(0.9, 1.1)  # noqa: S311 no secret
-        await self._retry(end_visit, self.node, box, to_ms(now), to_ms(now) + int(wait * 1000))
+        ends = (to_ms(now), to_ms(now) + int(wait * 1000))
+        await self._quietly(self.reception.database.write(end_visit, self.node, box, *ends))
 
     async def _wrong(self, box: Mailbox, failed: ImapFailed) -> None:
         now = self.clock()
@@ -183,17 +192,13 @@ class ImapPoller:
         wait = min(first * 2 ** min(box.failures, 10), LONGEST_WAIT) * random.uniform(0.8, 1.2)  # noqa: S311
         lasting = box.failures > 0 and box.changed_at is not None and now - box.changed_at >= PATIENCE
         log.warning("imap.failed", tenant=box.tenant_id, mailbox=box.name, host=box.account.host, words=failed.words)
-        next_ms = to_ms(now) + int(wait * 1000)
-        alarm = failed.refused or lasting
-        await self._retry(end_failed_visit, self.node, box, to_ms(now), next_ms, failed.words, alarm)
+        ends = (to_ms(now), to_ms(now) + int(wait * 1000), failed.words, failed.refused or lasting)
+        await self._quietly(self.reception.database.write(end_failed_visit, self.node, box, *ends))
 
-    async def _retry(self, function: Callable[..., object], *args: object) -> None:
-        """Write something; what cannot be written now is found again when the lease ends."""
+    async def _quietly(self, written: Awaitable[object]) -> None:
+        """What cannot be written now is found again when the lease ends."""
         with contextlib.suppress(LeaseLost, StoreUnavailable):
-            if asyncio.iscoroutinefunction(function):
-                await function(*args)
-            else:
-                await self.reception.database.write(function, *args)
+            await written
 
     async def _end(self) -> None:
         """Leave every session at once: what was not committed is fetched again."""
@@ -205,7 +210,7 @@ class ImapPoller:
             session.abandon()
         await asyncio.gather(*tasks, return_exceptions=True)
         with contextlib.suppress(Exception):
-            await asyncio.shield(self._retry(free_leases, self.node))
+            await self.reception.database.write(free_leases, self.node)
 
 
 def _busy(box: Mailbox) -> datetime:

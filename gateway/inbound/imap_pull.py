@@ -16,7 +16,7 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
-from gateway.inbound.imap_session import Folder, ImapSession, Sized
+from gateway.inbound.imap_session import Folder, ImapFailed, ImapSession, Sized
 from gateway.inbound.imap_taking import Letter, take_batch
 from gateway.inbound.imap_wire import Patience
 from gateway.inbound.reception import Reception, Unreadable
@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 SIZED_AT_ONCE = 500
 READ_AT_ONCE = 8  # mails in the workers, whose others belong to the receiver
+TRIES = 5  # to fetch a mail, each time alone
 VISIT_SECONDS = 300.0  # then others have their turn
 
 
@@ -56,6 +57,7 @@ class Pull:
     threads: Threads
     clock: Callable[[], datetime]
     patience: Patience
+    stuck: dict[tuple[str, str, int], int] = field(default_factory=dict)
     _cursor: Cursor | None = None
     _folder: Folder | None = None
     _reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READ_AT_ONCE))
@@ -81,11 +83,11 @@ class Pull:
         return True
 
     async def _begin(self, folder: Folder) -> Cursor:
-        """Where to go on; a mailbox that is new, or numbered anew, begins at its end or at the day that was asked for."""
+        """Where to go on; a folder that is new or numbered anew: from its end, or from the day that was asked for."""
         known = self.box.cursor
-        if known is not None and known.uidvalidity == folder.uidvalidity:
-            if not 0 < folder.uidnext <= known.last_uid:
-                return known
+        same = known is not None and known.uidvalidity == folder.uidvalidity
+        if known is not None and same and not 0 < folder.uidnext <= known.last_uid:
+            return known
         last = await self.threads.run(self.session.last_uid, folder)
         if known is None:
             begun = (
@@ -94,8 +96,7 @@ class Pull:
                 else Cursor(folder.uidvalidity, 0, last + 1)
             )
         else:
-            again = known.last_uid if known.uidvalidity == folder.uidvalidity else 0
-            begun = Cursor(folder.uidvalidity, 0, max(last, again) + 1)
+            begun = Cursor(folder.uidvalidity, 0, max(last, known.last_uid if same else 0) + 1)
             log.warning("imap.numbered_anew", tenant=self.box.tenant_id, mailbox=self.box.name)
         await self._store([], begun)
         return begun
@@ -137,7 +138,9 @@ class Pull:
                 late = asyncio.get_running_loop().time() > until
                 if number + 1 < len(batches) and not late:
                     coming = asyncio.ensure_future(self._fetch(batches[number + 1], sizes))
-                letters = await self._read(batch, mails, sizes)
+                read = (self._read(uid, mails[uid], sizes[uid].size) for uid in batch if uid in mails)
+                letters = await asyncio.gather(*read)
+                letters += [Letter(uid, sizes[uid].size, b"", None) for uid in batch if self._is_stuck(uid)]
                 assert self._cursor is not None
                 moved = Cursor(self._cursor.uidvalidity, batch[-1], self._cursor.recheck_below)
                 taken = await self._store(letters, moved)
@@ -168,23 +171,34 @@ class Pull:
         yield batch
 
     async def _fetch(self, batch: list[int], sizes: dict[int, Sized]) -> dict[int, bytes]:
-        wanted = [uid for uid in batch if uid in sizes and sizes[uid].size <= self.patience.message]
-        if not wanted:
-            return {}
-        return await self.threads.run(self.session.fetch, wanted, sum(sizes[uid].size for uid in wanted))
+        """The mails; of those that are too large, the headers."""
+        known = [uid for uid in batch if uid in sizes and not self._is_stuck(uid)]
+        wanted = [uid for uid in known if sizes[uid].size <= self.patience.message]
+        mails: dict[int, bytes] = {}
+        if wanted:
+            try:
+                mails |= await self.threads.run(self.session.fetch, wanted, sum(sizes[uid].size for uid in wanted))
+            except ImapFailed:
+                self._count_stuck(batch)
+                raise
+        for uid in known:
+            if sizes[uid].size > self.patience.message:
+                mails[uid] = await self.threads.run(self.session.head, uid)
+        return mails
 
-    async def _read(self, batch: list[int], mails: dict[int, bytes], sizes: dict[int, Sized]) -> list[Letter]:
-        """Each mail as a value; what is too large by its header only."""
-        letters = await asyncio.gather(*(self._read_one(uid, mails[uid]) for uid in batch if uid in mails))
-        for uid in batch:
-            if uid in sizes and sizes[uid].size > self.patience.message:
-                head = await self.threads.run(self.session.head, uid)
-                letters.append(Letter(uid, sizes[uid].size, b"", await self._parse(head)))
-        return sorted(letters, key=lambda one: one.uid)
+    def _count_stuck(self, batch: list[int]) -> None:
+        """A mail that could not be fetched alone, again and again, is left behind by the visits to come."""
+        if len(batch) == 1:
+            key = (self.box.tenant_id, self.box.name, batch[0])
+            self.stuck[key] = self.stuck.get(key, 0) + 1
 
-    async def _read_one(self, uid: int, raw: bytes) -> Letter:
+    def _is_stuck(self, uid: int) -> bool:
+        return self.stuck.get((self.box.tenant_id, self.box.name, uid), 0) >= TRIES
+
+    async def _read(self, uid: int, raw: bytes, size: int) -> Letter:
         mail = await self._parse(raw)
-        return Letter(uid, len(raw), raw if len(raw) <= self.patience.message else b"", mail)
+        size = max(size, len(raw))
+        return Letter(uid, size, raw if size <= self.patience.message else b"", mail)
 
     async def _parse(self, raw: bytes) -> ReceivedMail | None:
         async with self._reading:

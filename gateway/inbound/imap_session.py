@@ -19,7 +19,7 @@ from typing import Any
 from imapclient import IMAPClient  # type: ignore[import-untyped]
 from imapclient.exceptions import LoginError  # type: ignore[import-untyped]
 
-from gateway.inbound.imap_wire import Patience, Place, Wire
+from gateway.inbound.imap_wire import Allow, Patience, Place, Wire
 from gateway.mail.status import clean
 from gateway.store.mailbox_account import DELETE, MOVE, SEEN, Account
 
@@ -214,9 +214,7 @@ class ImapSession:
             yield
 
 
-def open_session(
-    account: Account, login: Login, allow: Callable[[str], bool] | None, patience: Patience
-) -> ImapSession:
+def open_session(account: Account, login: Login, allow: Allow | None, patience: Patience) -> ImapSession:
     """Dial, TLS as the account says, and log in. Raises ImapFailed."""
     tls = make_tls(account)
     place = Place(account.host, account.port, tls if account.security == "tls" else None, allow, patience)

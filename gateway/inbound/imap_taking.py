@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from gateway.inbound.bounces import match_report
 from gateway.inbound.destinations import Destination, Names, named_in_header
 from gateway.inbound.evidence import CONFIDENCE
@@ -25,13 +27,15 @@ from gateway.store.mailboxes import Cursor, Mailbox, move_cursor, note_failure, 
 from gateway.store.messages import find_by_message_id, get_content
 from gateway.store.threads import add_thread, close_thread, find_thread, open_thread
 
+log = structlog.get_logger()
+
 CHIP = "mailbox"  # of the thread that tells of a mailbox
 PROVEN = ("certain", "strong")
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail of a folder. `mail` is None when it could not be read within its limits; `raw` "" when it is too large."""
+    """A mail of a folder. `mail` is None when it could not be read within its limits; `raw` b"" when it is skipped."""
 
     uid: int
     size: int
@@ -52,7 +56,7 @@ def take_batch(
 def _take(tx: Transaction, names: Names, box: Mailbox, letter: Letter, now: datetime) -> bool:
     mail = letter.mail
     if not letter.raw:
-        _say_too_large(tx, names, to_ms(now), box, letter)
+        _say_skipped(tx, names, to_ms(now), box, letter)
         return False
     if mail is None:
         destination: Destination | None = Destination(box.tenant_id) if box.account.takes == ALL else None
@@ -102,20 +106,25 @@ def _body(raw: bytes) -> bytes:
 # -- what the tenant is told of a mailbox
 
 
-def _say_too_large(tx: Transaction, names: Names, now_ms: int, box: Mailbox, letter: Letter) -> None:
-    """Only of mail that would have been taken; `letter.mail` is its header."""
+def _say_skipped(tx: Transaction, names: Names, now_ms: int, box: Mailbox, letter: Letter) -> None:
+    """Of mail that would have been taken, as far as its header tells; of one that has not even that, always."""
     mail = letter.mail
-    if mail is None or find_place(tx, names, now_ms, box, mail) is None:
+    if mail is not None and find_place(tx, names, now_ms, box, mail) is None:
         return
+    log.warning("imap.skipped", tenant=box.tenant_id, mailbox=box.name, uid=letter.uid, size=letter.size)
     thread_id = _thread(tx, now_ms, box)
-    data = {"mailbox": box.name, "size": letter.size, "from": mail.author, "subject": mail.subject[:200]}
+    author, subject = (mail.author, mail.subject[:200]) if mail else ("", f"UID {letter.uid}")
+    data = {"mailbox": box.name, "size": letter.size, "from": author, "subject": subject}
     add_event(tx, now_ms, box.tenant_id, "mailbox.skipped", thread_id=thread_id, data=data)
     open_thread(tx, now_ms, box.tenant_id, thread_id, CHIP)
 
 
-def end_visit(tx: Transaction, node: str, box: Mailbox, now_ms: int, next_ms: int) -> None:
-    """Note that a visit went well; a mailbox that had failed works again, and its thread is done with."""
-    if not note_visit(tx, node, box, now_ms, next_ms):
+def end_visit(tx: Transaction, node: str, box: Mailbox, now_ms: int, next_ms: int, until_ms: int | None = None) -> None:
+    """Note that a visit went well, and that its lease is kept until a moment, or ends.
+
+    A mailbox that had failed works again, and its thread is done with. Raises LeaseLost.
+    """
+    if not note_visit(tx, node, box, now_ms, next_ms, until_ms):
         return
     thread_id = _thread(tx, now_ms, box)
     data = {"mailbox": box.name, "host": box.account.host}

@@ -12,7 +12,10 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
+
+Allow = Callable[[IPv4Address | IPv6Address], bool]  # whether an address may be dialled
 
 LINE_BYTES = 2**20
 CHUNK = 2**18
@@ -33,12 +36,12 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to dial. `allow` says whether an IP address may be dialled; `tls`, when given, is used from the start."""
+    """Where to dial; with `tls` from the start when it is given."""
 
     host: str
     port: int
     tls: ssl.SSLContext | None
-    allow: Callable[[str], bool] | None
+    allow: Allow | None
     patience: Patience = Patience()
 
 
@@ -144,7 +147,7 @@ class Wire(imaplib.IMAP4):
 
 def _dial(place: Place) -> socket.socket:
     found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
-    allowed = [one for one in found if place.allow is None or place.allow(str(one[4][0]).partition("%")[0])]
+    allowed = [one for one in found if place.allow is None or place.allow(ip_address(str(one[4][0]).partition("%")[0]))]
     if not allowed:
         raise OSError(f"{place.host} is in a network that mailboxes may not be in (delivery.allow_private)")
     failure: OSError = OSError("no address")

@@ -7,7 +7,7 @@ kept all the same, and shown. We never answer anything from here.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,30 +16,26 @@ import structlog
 
 from gateway.inbound.bounces import Match, apply, match_report, match_return_path
 from gateway.inbound.destinations import Destination, Names, named_in_header
-from gateway.inbound.evidence import CONFIDENCE, RETURN_PATH, THREAD_ADDRESS
+from gateway.inbound.evidence import RETURN_PATH, THREAD_ADDRESS
+from gateway.inbound.keeping import Came, detail_of, how, message_of
 from gateway.inbound.replies import OPENS, Placed, asks_to_stop, is_unknown, open_by_machine, place, whose
 from gateway.inbound.sender_checks import SenderChecks, Source
 from gateway.mail.classify import Kind
 from gateway.mail.received import ReceivedMail
 from gateway.mail.reply import Refused
-from gateway.outbound.queue import cancel
+from gateway.outbound.queue import cancel, find_token
 from gateway.store.database import Database, Transaction, new_id, to_ms
 from gateway.store.events import add_event
-from gateway.store.messages import Message, add_message, find_by_message_id
+from gateway.store.messages import Message, add_message, find_by_message_id, get_message, replace_received
 from gateway.store.preferences import BY_MAIL, stop_reminders
 from gateway.store.schema import OPERATOR
-from gateway.store.threads import add_thread, open_thread, touch_thread
+from gateway.store.threads import add_thread, close_thread, open_thread, touch_thread
 
 log = structlog.get_logger()
 
 HOPS = 50  # RFC 5321 §6.3: more Received fields than this is a loop
 REPORTS = (Kind.BOUNCE, Kind.DELAY, Kind.SUCCESS)
 UNREADABLE = "unreadable"
-# parts that are the report itself; its card says what they say
-OF_REPORTS = frozenset(
-    """message/delivery-status message/global-delivery-status text/rfc822-headers message/rfc822-headers
-    message/global-headers message/disposition-notification message/feedback-report""".split()
-)
 
 
 class Unreadable(Exception):
@@ -66,21 +62,6 @@ class Taken:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Came:
-    """A mail at the door: `mail` None when it cannot be read; `origin` says who brought it and if that is true."""
-
-    raw: bytes
-    digest: str
-    mail: ReceivedMail | None
-    origin: Mapping[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Its Message-ID; one that has none is known by its bytes."""
-        return (self.mail.message_id if self.mail else "") or f"sha256.{self.digest}"
-
-
 async def receive(
     reception: Reception, raw: bytes, destinations: Sequence[Destination], now: datetime, source: Source | None = None
 ) -> list[Taken]:
@@ -98,7 +79,7 @@ async def receive(
     origin: dict[str, Any] = {"peer": source.host if source else ""}
     if mail is not None and source is not None and reception.checks is not None:
         origin["checked"] = (await reception.checks.check(raw, source, mail.author)).as_detail()
-    came = _Came(raw, hashlib.sha256(raw).hexdigest(), mail, origin)
+    came = Came(raw, hashlib.sha256(raw).hexdigest(), mail, origin)
     return await reception.database.write(_take, reception.names, came, destinations, now)
 
 
@@ -106,11 +87,11 @@ def take(
     tx: Transaction, names: Names, raw: bytes, mail: ReceivedMail | None, place: Destination, now: datetime, peer: str
 ) -> Taken:
     """Keep a mail in a transaction of the caller's, who has read it and knows whose it is: a tenant's mailbox."""
-    came = _Came(raw, hashlib.sha256(raw).hexdigest(), mail, {"peer": peer})
+    came = Came(raw, hashlib.sha256(raw).hexdigest(), mail, {"peer": peer})
     return _take(tx, names, came, [place], now)[0]
 
 
-def _take(tx: Transaction, names: Names, came: _Came, named: Sequence[Destination], now: datetime) -> list[Taken]:
+def _take(tx: Transaction, names: Names, came: Came, named: Sequence[Destination], now: datetime) -> list[Taken]:
     mail = came.mail
     destinations = [_look_closer(tx, names, one, mail) if mail else one for one in named]
     taken: dict[int, Taken] = {}
@@ -143,20 +124,33 @@ def _same_place(taken: Taken, destination: Destination) -> bool:
     return not destination.thread_id or taken.thread_id == destination.thread_id
 
 
-def _take_one(tx: Transaction, came: _Came, destination: Destination, now: datetime) -> Taken:
-    now_ms, tenant_id, message_id = to_ms(now), destination.tenant_id, new_id()
+def _take_one(tx: Transaction, came: Came, destination: Destination, now: datetime) -> Taken:
     seen = _seen_before(tx, destination, came)
     if seen is not None:
         return seen
     mail = came.mail
     if mail is None:
         return _keep_unreadable(tx, came, destination, now)
+    return _settle(tx, came, mail, destination, new_id(), now, add_message)
+
+
+def _settle(
+    tx: Transaction,
+    came: Came,
+    mail: ReceivedMail,
+    destination: Destination,
+    message_id: str,
+    now: datetime,
+    keep: Callable[[Transaction, Message, bytes], None],
+) -> Taken:
+    """Find the thread, keep the mail there, and do what follows from it."""
+    now_ms, tenant_id = to_ms(now), destination.tenant_id
     matches = _matches(tx, now_ms, destination, mail)
     placed = _placed(tx, now_ms, destination, mail, matches)
     thread_id = placed.thread_id
     unknown = mail.kind is Kind.PERSON and is_unknown(tx, tenant_id, thread_id, mail)
-    detail = _detail(came, mail, matches, unknown) | _how(placed)
-    add_message(tx, _message(came, mail, (tenant_id, message_id, thread_id), now, detail), came.raw)
+    detail = detail_of(came, mail, [match.by for match in matches], unknown) | how(placed)
+    keep(tx, message_of(came, mail, (tenant_id, message_id, thread_id), now, detail), came.raw)
     if mail.kind in REPORTS:
         _spend_report(tx, now_ms, tenant_id, thread_id, message_id, mail, matches)
     else:
@@ -167,7 +161,7 @@ def _take_one(tx: Transaction, came: _Came, destination: Destination, now: datet
     return Taken(tenant_id, thread_id, message_id, str(mail.kind))
 
 
-def _seen_before(tx: Transaction, destination: Destination, came: _Came) -> Taken | None:
+def _seen_before(tx: Transaction, destination: Destination, came: Came) -> Taken | None:
     """The same bytes to the same place once more: a server that did not hear our 250."""
     for known in find_by_message_id(tx, destination.tenant_id, [came.name]):
         same = known.direction == "in" and known.detail.get("sha256") == came.digest
@@ -190,12 +184,6 @@ def _placed(tx: Transaction, now_ms: int, destination: Destination, mail: Receiv
     if destination.thread_id:
         return Placed(destination.thread_id, RETURN_PATH if destination.delivery else THREAD_ADDRESS)
     return place(tx, now_ms, destination.tenant_id, mail)
-
-
-def _how(placed: Placed) -> dict[str, Any]:
-    """How we know whose a mail is, for who looks at it."""
-    told = {"placed_by": placed.by, "confidence": CONFIDENCE.get(placed.by, "")}
-    return told | ({"perhaps": [list(one) for one in placed.perhaps]} if placed.perhaps else {})
 
 
 def _spend_report(
@@ -230,60 +218,47 @@ def _note_reply(
         touch_thread(tx, now_ms, tenant_id, thread_id)
 
 
-def _message(
-    came: _Came, mail: ReceivedMail, ids: tuple[str, str, str], now: datetime, detail: dict[str, Any]
-) -> Message:
-    tenant_id, message_id, thread_id = ids
-    return Message(
-        tenant_id=tenant_id,
-        id=message_id,
-        thread_id=thread_id,
-        direction="in",
-        kind=str(mail.kind),
-        created_at=now,
-        rfc_message_id=came.name,
-        author=f"{mail.author_name} <{mail.author}>" if mail.author_name else mail.author,
-        recipients=", ".join((*mail.to, *mail.cc)),
-        subject=mail.subject,
-        body_text=mail.text,
-        detail=detail,
-    )
-
-
-def _detail(came: _Came, mail: ReceivedMail, matches: list[Match], unknown: bool) -> dict[str, Any]:
-    attachments = [
-        {
-            "filename": one.filename,
-            "content_type": one.content_type,
-            "size": one.size,
-            "sha256": one.sha256,
-            "part": one.part,
-        }
-        for one in mail.attachments[:100]
-        if one.content_type not in OF_REPORTS
-    ]
-    return {
-        "sha256": came.digest,
-        **came.origin,
-        "why": list(mail.why)[:10],
-        "quoted": mail.quoted[:20_000],
-        "attachments": attachments,
-        "from_unknown": unknown,
-        "matched_by": [match.by for match in matches],
-        "written_at": mail.date.isoformat() if mail.date else "",
-    }
-
-
-def _keep_unreadable(tx: Transaction, came: _Came, destination: Destination, now: datetime) -> Taken:
+def _keep_unreadable(tx: Transaction, came: Came, destination: Destination, now: datetime) -> Taken:
     """Nothing is dropped: the bytes are kept where the envelope says, and a person is asked to look."""
     now_ms, tenant_id, message_id = to_ms(now), destination.tenant_id, new_id()
     thread_id = destination.thread_id or add_thread(tx, now_ms, tenant_id, subject="(unreadable mail)")
     kept = Message(
         tenant_id=tenant_id, id=message_id, thread_id=thread_id, direction="in", kind=UNREADABLE, created_at=now,
-        rfc_message_id=came.name, detail={"sha256": came.digest, **came.origin},
+        rfc_message_id=came.name, detail={"sha256": came.digest, **came.origin, **_came_to(destination)},
     )  # fmt: skip
     add_message(tx, kept, came.raw)
     data = {"kind": UNREADABLE}
     add_event(tx, now_ms, tenant_id, "report.received", thread_id=thread_id, message_id=message_id, data=data)
     open_thread(tx, now_ms, tenant_id, thread_id, UNREADABLE)
     return Taken(tenant_id, thread_id, message_id, UNREADABLE)
+
+
+def _came_to(destination: Destination) -> dict[str, str]:
+    """What the address of a mail that cannot be read said, for when it can be."""
+    return {"token": destination.delivery.token if destination.delivery else "", "thread": destination.thread_id}
+
+
+# -- once more
+
+
+async def replay(reception: Reception, kept: Message, raw: bytes, now: datetime) -> Taken | None:
+    """Read a mail again that could not be read when it came; None when it still cannot. It then has its effects."""
+    try:
+        mail = await reception.read(raw)
+    except Unreadable:
+        return None
+    origin = {key: kept.detail[key] for key in ("peer", "checked") if key in kept.detail}
+    came = Came(raw, hashlib.sha256(raw).hexdigest(), mail, origin)
+    return await reception.database.write(_take_again, reception.names, came, kept, now)
+
+
+def _take_again(tx: Transaction, names: Names, came: Came, kept: Message, now: datetime) -> Taken | None:
+    known, mail = get_message(tx, kept.tenant_id, kept.id), came.mail
+    if known is None or known.kind != UNREADABLE or mail is None:  # somebody was faster
+        return None
+    delivery = find_token(tx, str(kept.detail.get("token", ""))) if kept.detail.get("token") else None
+    named = Destination(kept.tenant_id, str(kept.detail.get("thread", kept.thread_id)), delivery)
+    found = _settle(tx, came, mail, _look_closer(tx, names, named, mail), kept.id, kept.created_at, replace_received)
+    if found.thread_id != kept.thread_id:
+        close_thread(tx, to_ms(now), kept.tenant_id, kept.thread_id, "replay")
+    return found

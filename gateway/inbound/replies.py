@@ -22,7 +22,9 @@ from gateway.inbound.evidence import (
 from gateway.mail.classify import Kind
 from gateway.mail.received import ReceivedMail
 from gateway.outbound.queue import thread_recipients
+from gateway.store.customers import is_contact
 from gateway.store.database import Transaction
+from gateway.store.documents import get_document
 from gateway.store.events import add_event, count_automatic
 from gateway.store.messages import find_by_message_id, tenant_of_message_id
 from gateway.store.threads import add_thread, get_thread, open_thread, tenant_of_thread, touch_thread
@@ -94,8 +96,12 @@ def asks_to_stop(mail: ReceivedMail) -> bool:
 
 
 def is_unknown(tx: Transaction, tenant_id: str, thread_id: str, mail: ReceivedMail) -> bool:
-    """Whether the author is nobody that the thread's mail went to."""
-    return mail.author.lower() not in thread_recipients(tx, tenant_id, thread_id)
+    """Whether the author is nobody that the thread's mail went to, and no contact of its customer."""
+    if mail.author.lower() in thread_recipients(tx, tenant_id, thread_id):
+        return False
+    thread = get_thread(tx, tenant_id, thread_id)
+    document = get_document(tx, tenant_id, thread.document_type, thread.document_id) if thread else None
+    return document is None or not is_contact(tx, tenant_id, document.customer_key, mail.author)
 
 
 def open_by_machine(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, chip: str) -> None:

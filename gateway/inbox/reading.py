@@ -15,6 +15,7 @@ from gateway.inbox.deliveries import read_deliveries
 from gateway.inbox.views import Attachment, DeliveryView, DocumentFacts, ListLine, ListPage, MessageView, ThreadView
 from gateway.mail.reasons import VOCABULARY
 from gateway.store.database import Transaction, to_ms
+from gateway.store.documents import get_document
 from gateway.store.events import list_events
 from gateway.store.messages import Message, list_messages
 from gateway.store.schema import delivery, document, message, pdf, thread
@@ -177,7 +178,8 @@ def _document_facts(tx: Transaction, tenant_id: str, type: str, document_id: str
         return None
     drawn = (pdf.c.tenant_id == tenant_id) & (pdf.c.type == type) & (pdf.c.document_id == document_id)
     has_pdf = tx.first(select(pdf.c.sha256).where(drawn).limit(1)) is not None
-    return replace(facts, has_pdf=has_pdf)
+    stored = get_document(tx, tenant_id, type, document_id)
+    return replace(facts, has_pdf=has_pdf, customer_known=bool(stored and stored.customer_key))
 
 
 def close(tx: Transaction, now: datetime, tenant_id: str, thread_id: str, by: str) -> bool:

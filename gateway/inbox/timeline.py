@@ -74,6 +74,12 @@ _SENTENCES: dict[str, str] = {
     "message.rerouted": msgid("left from the shared address instead: %(host)s did not let us send (%(words)s)"),
     "smtp_account.failed": msgid("your own mail server %(host)s does not let us send; mail waits (%(words)s)"),
     "smtp_account.recovered": msgid("your own mail server %(host)s works again"),
+    "mailbox.failed": msgid("your mailbox %(mailbox)s at %(host)s cannot be read (%(words)s)"),
+    "mailbox.recovered": msgid("your mailbox %(mailbox)s at %(host)s can be read again"),
+    "mailbox.skipped": msgid(
+        "a message of %(size)s bytes in your mailbox %(mailbox)s is too large and stays there: "
+        "%(subject)s, from %(from)s"
+    ),
     "domain.check_changed": msgid("the DNS of %(domain)s was checked: %(words)s"),
     "domain.key_changed": msgid("the signing key %(selector)s of %(domain)s is %(state)s now"),
     "domain.unaligned": msgid(
@@ -88,11 +94,14 @@ _SENTENCES: dict[str, str] = {
     "promise.kept": msgid("the promise to pay by %(on)s was kept"),
     "promise.broken": msgid("the promise to pay by %(on)s was not kept"),
     "thread.opened": msgid("the thread was opened: %(chip)s"),
+    "message.moved": msgid("%(by)s moved the mail “%(subject)s” to another thread"),
+    "contact.added": msgid("%(by)s added %(contact)s to the customer's contacts"),
     "thread.quarantined": msgid(
         "automatic mail opened it %(times)s times in a day: more of it will not open it until tomorrow"
     ),
     "thread.closed": msgid("the thread was closed by %(by)s"),
 }
+_DATED = msgid("%(recipient)s: not sent any more, it was to go before %(until)s (%(words)s)")
 _BLOCKED = msgid("%(recipient)s: not mailed, a person stopped mail to the address on %(since)s (%(words)s)")
 _REFUSED_TO = msgid("not accepted from %(credential)s, for %(recipients)s: %(why)s")
 _PART_PROMISED = msgid("%(by)s noted that the customer promised to pay %(amount)s %(currency)s by %(on)s")
@@ -196,6 +205,8 @@ def _of_event(event: Event) -> Iterator[Line]:
         template = _SKIPPED.get(values["reason"], template)
     if event.type == "recipient.suppressed" and values["reason"] == BLOCKED:
         template = _BLOCKED
+    if event.type == "recipient.expired" and event.data.get("until"):
+        template = _DATED
     if event.type == "message.refused" and event.data.get("recipients"):
         template = _REFUSED_TO
     if event.type == "promise.made" and event.data.get("amount"):

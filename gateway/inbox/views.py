@@ -36,6 +36,7 @@ class DocumentFacts:
     issue_date: str
     due_date: str
     has_pdf: bool = False
+    customer_known: bool = False  # it may have contacts
 
 
 @dataclass(frozen=True, slots=True)

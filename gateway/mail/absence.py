@@ -1,8 +1,8 @@
 """What an automatic answer of somebody who is away says: when he is back, whom to write to instead, whether he left.
 
 Called by `mail.received` for automatic answers. By a table of words in many languages (`absence.toml`), one engine.
-Promises never to raise, time linear in the 3,000 characters that it looks at; a day without a year is the one nearest to
-the mail's own date. It refuses to guess: without a word before or after it, of several days none is taken.
+Promises never to raise, time linear in the 3,000 characters that it looks at; a day without a year is the one nearest
+to the mail's own date. It refuses to guess: without a word before or after it, of several days none is taken.
 """
 
 import re
@@ -66,7 +66,8 @@ def _read_table() -> _Table:
     day = r"\d{1,2}(?:st|nd|rd|th|er|-?го|-?е|-?lea|º|ª)?"
     return _Table(
         re.compile(
-            rf"(?<![\w])(?:(?P<d>{day})\.?(?: ?(?:of|de|den|al|-))?[ \u00a0]?(?P<m>{month})\.?(?:,? ?(?:de |del )?(?P<y>20\d\d))?"
+            rf"(?<![\w])(?:(?P<d>{day})\.?(?: ?(?:of|de|den|al|-))?[ \u00a0]?(?P<m>{month})\.?"
+            r"(?:,? ?(?:de |del )?(?P<y>20\d\d))?"
             rf"|(?:(?P<y2>20\d\d)\.? )?(?P<m2>{month})\.? (?:the )?(?P<d2>{day})(?:,? (?P<y3>20\d\d))?)(?!\d)"
         ),
         months,

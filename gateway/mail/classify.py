@@ -186,10 +186,12 @@ def _allowed(scope: Scope, notice: str, tail: str, why: dict[Kind, list[str]]) -
     if "the author is a mail system" in said or "X-Failed-Recipients names who did not get it" in said:
         return True
     if "the return path is empty" in said:
-        return "the subject is a bounce's" in said or "the author may be a mail system" in said
+        told = {"the words are a bounce's", "an SMTP answer is quoted"} <= set(said) or bool(tail or scope.returned)
+        return "the subject is a bounce's" in said or ("the author may be a mail system" in said and told)
     # Whoever pastes a report into a question answers somebody, has a mail program, or asks a list.
     maybe = "the author may be a mail system" in said  # a postmaster writes to people too
     asked = any(name in scope.top.fields for name in (*_PERSONAL, *(() if maybe or scope.returned else _OF_LISTS)))
+    asked = asked or "the subject is an answer's" in said  # `mail.forwarded` reads what a person passes on
     proof = bool(tail or scope.returned)
     if maybe:
         proof = proof or "an SMTP answer is quoted" in said or "the words are a bounce's" in said

@@ -1,13 +1,13 @@
 """Why mail failed, in one vocabulary, by rules that are data (`reasons.toml`): for live SMTP replies and for reports.
 
 Called by `outbound.delivery` (a reply), `mail.dsn.read` (a report) and `gateway bounce try`. Promises a word of
-`VOCABULARY` for every status, the same each time, and the rule that gave it. A set of rules can be read again from
-another file while the program runs.
+`VOCABULARY` for every status, the same each time, and the rule that gave it. An operator's own rules come first
+(`ask_first`, given once at the start): they may change while the program runs, and are the only state here.
 """
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -98,6 +98,19 @@ def installed_rules() -> tuple[Rule, ...]:
     return read_rules(files("gateway.mail").joinpath("reasons.toml").read_text("utf-8"))
 
 
+_asked_first: list[Callable[[], Iterable[Rule]]] = []
+
+
+def ask_first(source: Callable[[], Iterable[Rule]] | None) -> None:
+    """Ask these rules, as they then are, before the installed ones; None: no more."""
+    _asked_first[:] = [source] if source else []
+
+
+def rules_now() -> tuple[Rule, ...]:
+    """The rules as they hold in this process."""
+    return (*(rule for source in _asked_first for rule in source()), *installed_rules())
+
+
 def first_match(status: DeliveryStatus, rules: Iterable[Rule]) -> Rule | None:
     """The first rule that speaks of an outcome."""
     words = " ".join(status.text[:TEXT_LIMIT].lower().split())
@@ -106,7 +119,7 @@ def first_match(status: DeliveryStatus, rules: Iterable[Rule]) -> Rule | None:
 
 def explain(status: DeliveryStatus, rules: Iterable[Rule] | None = None) -> tuple[str, str]:
     """(reason, name of the rule that gave it) of an outcome; ("unknown", "") when no rule speaks of it."""
-    rule = first_match(status, installed_rules() if rules is None else rules)
+    rule = first_match(status, rules_now() if rules is None else rules)
     return (rule.reason, rule.name) if rule else ("unknown", "")
 
 

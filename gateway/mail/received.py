@@ -18,12 +18,13 @@ from gateway.mail.dsn.decode import decode_words, strip_html
 from gateway.mail.dsn.feedback import read_feedback, read_receipt
 from gateway.mail.dsn.notifications import find_notification, read_notification
 from gateway.mail.dsn.parts import Mail, Part, read_params, read_parts
-from gateway.mail.dsn.read import read_report
+from gateway.mail.dsn.read import judged, read_report
 from gateway.mail.dsn.report import Report
 from gateway.mail.dsn.returned import read_id, read_ids
 from gateway.mail.dsn.scope import notice_text, scope_of
 from gateway.mail.forwarded import forwarded_report
 from gateway.mail.quoting import split_reply
+from gateway.mail.reasons import reason_of
 from gateway.mail.status import Action
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u200e\u200f\u202a-\u202e\u2066-\u2069]')
@@ -122,6 +123,16 @@ def _read_judged(mail: Mail) -> ReceivedMail:
     if kind is Kind.BOUNCE and report:
         kind = kind_of(report)
     return replace(_header(top), kind=kind, why=why, report=report, forwarded=forwarded)
+
+
+def judge_again(mail: ReceivedMail) -> ReceivedMail:
+    """A mail that another process read, with the reasons that the rules of this one give (`reasons.ask_first`)."""
+    if mail.report is None or not mail.report.recipients:
+        return mail
+    recipients = tuple(
+        replace(one, status=one.status.because(reason_of(judged(one)))) for one in mail.report.recipients
+    )
+    return replace(mail, report=replace(mail.report, recipients=recipients))
 
 
 def kind_of(report: Report) -> Kind:

@@ -12,20 +12,22 @@ from zoneinfo import ZoneInfo
 from gateway.mail.reply import Refused
 from gateway.mail.verp import return_token
 from gateway.outbound import automation
+from gateway.outbound.control import Control
 from gateway.outbound.customers import keep_customer, keep_mailed
 from gateway.outbound.desk import Desk, Stale
 from gateway.outbound.document_mail import stored
 from gateway.outbound.handed import Asked, Handed, Ready, Receipt
 from gateway.outbound.limits import spend
 from gateway.outbound.placing import about_document, adopt, find_place
-from gateway.outbound.queue import Booked, Recipient, cancel, enqueue, settle_suppressed, with_content
+from gateway.outbound.queue import Booked, Recipient, cancel, enqueue, set_expiry, settle_suppressed, with_content
 from gateway.outbound.reminding import follow_document
+from gateway.outbound.retry import Retry
 from gateway.outbound.suppression import get_suppressed
 from gateway.store.database import Transaction, random_bytes, to_ms
 from gateway.store.documents import StoredDocument, get_document, mark_sent, put_document
 from gateway.store.events import add_event
 from gateway.store.idempotency import Remembered, find_key, remember_key
-from gateway.store.messages import Message, add_message
+from gateway.store.messages import DATED, Message, add_message
 from gateway.store.threads import add_thread, open_thread, thread_of_document, touch_thread
 
 NO_ADDRESS = "no_address"  # the chip of a thread whose document nobody can be sent
@@ -37,7 +39,7 @@ class Terms:
 
     node: str
     lease_ms: int
-    expire_ms: int
+    retry: Retry
 
 
 def keep(tx: Transaction, terms: Terms, desk: Desk, handed: Handed, ready: Ready, now: datetime) -> Receipt:
@@ -50,6 +52,9 @@ def keep(tx: Transaction, terms: Terms, desk: Desk, handed: Handed, ready: Ready
     ready, changed = _place(tx, now_ms, desk, ready)
     plan = automation.plan(tx, desk, ready, changed, now)
     if plan.existing:  # the automatic mail of the document, still held: with the corrections, and its time anew
+        if control.expires is not None:
+            expires_at, dated = _expiry(terms, desk, control, plan.at or now)
+            set_expiry(tx, desk.tenant.id, plan.existing, expires_at, DATED * dated)
         return Receipt(plan.existing, ready.message.thread_id, _held(plan.existing, plan.at or now, now, desk))
     if plan.at is None:
         return _store_only(tx, now_ms, desk, ready, plan.why)
@@ -183,6 +188,8 @@ def _queue(
     now_ms, control, message = to_ms(now), ready.control, ready.message
     if not control.test:
         spend(tx, desk, handed.credential, len(ready.recipients), now, forced="limit" in control.force)
+    expires_at, dated = _expiry(terms, desk, control, max(at, now))
+    message = replace(message, flags=message.flags | DATED) if dated else message
     add_message(tx, message, ready.raw)
     later = at > now
     node = "" if later or control.test else terms.node
@@ -196,7 +203,7 @@ def _queue(
         [Recipient(str(r.address), return_token(random_bytes(10)), r.notify) for r in ready.recipients],
         node=node,
         due_at=due_at,
-        expires_at=max(to_ms(at), now_ms) + terms.expire_ms,
+        expires_at=expires_at,
     )
     text = _answer(tx, now_ms, desk, ready, at, now) + _to_known(ready)
     _note_accepted(tx, now_ms, handed, message, len(booked), text)
@@ -204,6 +211,13 @@ def _queue(
     if node:
         left = [with_content(made, ready.raw, message.flags) if ready.raw else made for made in left]
     return Receipt(message.id, message.thread_id, "; ".join([text, *notes]), tuple(left) if node else ())
+
+
+def _expiry(terms: Terms, desk: Desk, control: Control, start: datetime) -> tuple[int, bool]:
+    """(when the mail is given up in ms, whether it means nothing then): its own time, or the tenant's if shorter."""
+    given_up = to_ms(start) + int(1000 * terms.retry.chosen(desk.tenant.options, desk.route).expire)
+    ends = control.ends(start, desk.tenant.timezone)
+    return (to_ms(ends), True) if ends and to_ms(ends) <= given_up else (given_up, False)
 
 
 def _answer(tx: Transaction, now_ms: int, desk: Desk, ready: Ready, at: datetime, now: datetime) -> str:

@@ -1,11 +1,11 @@
-"""An operator's own rules on what a server's words ask of us, read again when the file changes.
+"""An operator's own rules, read again when the file changes: on what a server's words ask of us, or why mail failed.
 
-Made by `serve`, asked by `outbound.delivery` for every outcome that is not a success. A file that cannot be used leaves
-the rules as they were and is logged once per change; at the start it is refused in words.
+Made by `serve`; asked by `outbound.delivery` for every outcome that is not a success, and by `mail.reasons`. A file
+that cannot be used leaves the rules as they were and is logged once per change; at the start it is refused in words.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import structlog
@@ -21,10 +21,12 @@ LOOK_SECONDS = 5.0
 class AdviceFile:
     """The rules of one file. Raises ValueError or OSError when it cannot be read at first."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, read: Callable[[str], tuple[Rule, ...]] = read_advice, name: str = "advice") -> None:
         self._path = path
+        self._read = read
+        self._name = name  # of the events that are logged: NAME.read, NAME.unusable
         self._changed_at = path.stat().st_mtime_ns
-        self._rules = read_advice(path.read_text("utf-8"))
+        self._rules = read(path.read_text("utf-8"))
         self._look_at = time.monotonic() + LOOK_SECONDS
 
     def __call__(self) -> Iterable[Rule]:
@@ -40,7 +42,9 @@ class AdviceFile:
             if changed_at == self._changed_at:
                 return
             self._changed_at = changed_at
-            self._rules = read_advice(self._path.read_text("utf-8"))
-            log.info("advice.read", path=str(self._path), rules=len(self._rules))
+            self._rules = self._read(self._path.read_text("utf-8"))
+            log.info(f"{self._name}.read", path=str(self._path), rules=len(self._rules))
         except (OSError, ValueError) as error:
-            log.error("advice.unusable", path=str(self._path), error=str(error)[:300], effect="the old rules stay")
+            log.error(
+                f"{self._name}.unusable", path=str(self._path), error=str(error)[:300], effect="the old rules stay"
+            )

@@ -11,26 +11,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from gateway.mail.dsn.dates import read_date
 from gateway.mail.message import Head
 from gateway.mail.reply import Refused
+from gateway.outbound.control_times import Ending, ends_at, read_day, read_ending, read_length, read_moment, wrong
 
 FIELDS = tuple(
     """X-AR-Event X-AR-Template X-AR-Document X-AR-Number X-AR-Amount X-AR-Balance X-AR-Issued X-AR-Due X-AR-Status
     X-AR-Customer X-AR-Customer-Name X-AR-View-URL X-AR-Pay-URL X-AR-Language X-AR-Idempotency-Key X-AR-Send-At
-    X-AR-Delay X-AR-Attach-PDF X-AR-Button X-AR-Tag X-AR-Thread X-AR-Force X-AR-Test""".split()
+    X-AR-Delay X-AR-Expires X-AR-Attach-PDF X-AR-Button X-AR-Tag X-AR-Thread X-AR-Force X-AR-Test""".split()
 )
 META = "x-ar-meta-"
 FORCES = ("suppressed", "duplicate", "limit")
 MOST_META, META_LENGTH, TAG_LENGTH = 50, 500, 100  # characters of a value, of a tag
-LONGEST_DELAY = timedelta(days=30)
 
 _NAMES = {name.lower(): name for name in FIELDS}
 _DOCUMENT = re.compile(r"([a-z_]{1,20})/(\S{1,191})\Z")
 _AMOUNT = re.compile(r"(-?[0-9]{1,15}(?:\.[0-9]{1,6})?) ([A-Z]{3})\Z")
-_DELAY = re.compile(r"([0-9]{1,6})\s*(s|m|h|d)\Z")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _ALIASES = ("x-pm-", "x-mailgun-", "x-smtpapi", "x-ses-", "x-postal-tag", "idempotency-key", "resend-idempotency-key")
 
 
@@ -58,6 +57,7 @@ class Control:
     idempotency_key: str = ""
     send_at: datetime | None = None
     delay: timedelta | None = None
+    expires: Ending | None = None  # the mail means nothing any more
     attach_pdf: bool | None = None
     button: str = ""
     thread: str = ""
@@ -75,6 +75,16 @@ class Control:
         """When the mail asks to be sent; `now` when it asks for nothing."""
         asked = self.send_at or (now + self.delay if self.delay else now)
         return max(asked, now)
+
+    def ends(self, at: datetime, timezone: str) -> datetime | None:
+        """Until when a mail that may go from `at` on may be sent; None: as long as it is tried. Raises Refused."""
+        if self.expires is None:
+            return None
+        end = ends_at(self.expires, at, ZoneInfo(timezone))
+        if end <= at:
+            words = f"X-AR-Expires ends at {end:%Y-%m-%d %H:%M} UTC, and the mail would go at {at:%Y-%m-%d %H:%M} UTC"
+            raise Refused(554, "5.6.0", f"{words}; give a later time, or none")
+        return end
 
     def remembered(self) -> dict[str, Any]:
         """What is kept with the message for events: tags and metadata."""
@@ -179,17 +189,6 @@ def _amount(name: str) -> Callable[[Control, str], Control]:
     return read
 
 
-def _day(name: str, member: str) -> Callable[[Control, str], Control]:
-    def read(control: Control, value: str) -> Control:
-        try:
-            day = datetime.strptime(value, "%Y-%m-%d").date().isoformat()
-        except ValueError:
-            raise _wrong(name, value, "a date; write 2026-12-08") from None
-        return _set(control, member, day)
-
-    return read
-
-
 def _text(name: str, member: str, most: int) -> Callable[[Control, str], Control]:
     return lambda control, value: _set(control, member, _short(name, value, most))
 
@@ -207,24 +206,6 @@ def _language(control: Control, value: str) -> Control:
     if value not in ("ro", "ru", "en"):
         raise _wrong("X-AR-Language", value, "one of ro, ru, en")
     return replace(control, language=value)
-
-
-def _send_at(control: Control, value: str) -> Control:
-    try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise _wrong("X-AR-Send-At", value, "a time with its zone; write 2026-12-08T09:00:00+02:00")
-    return replace(control, send_at=at.astimezone(UTC))
-
-
-def _delay(control: Control, value: str) -> Control:
-    matched = _DELAY.match(value)
-    delay = timedelta(**{_UNITS[matched[2]]: int(matched[1])}) if matched else None
-    if delay is None or delay > LONGEST_DELAY:
-        raise _wrong("X-AR-Delay", value, "a delay of at most 30 days; write 5m, 2h or 1d")
-    return replace(control, delay=delay)
 
 
 def _force(control: Control, value: str) -> Control:
@@ -264,7 +245,7 @@ def _short(name: str, value: str, most: int) -> str:
 
 
 def _wrong(name: str, value: str, form: str) -> Refused:
-    return Refused(554, "5.6.0", f'{_shown(name)} "{value[:100]}" is not {form}')
+    return wrong(_shown(name), value, form)
 
 
 def _shown(name: str) -> str:
@@ -281,8 +262,8 @@ _READERS: dict[str, Callable[[Control, str], Control]] = {
     "x-ar-number": _text("X-AR-Number", "number", 100),
     "x-ar-amount": _amount("X-AR-Amount"),
     "x-ar-balance": _amount("X-AR-Balance"),
-    "x-ar-issued": _day("X-AR-Issued", "issued"),
-    "x-ar-due": _day("X-AR-Due", "due"),
+    "x-ar-issued": lambda control, value: replace(control, issued=read_day("X-AR-Issued", value)),
+    "x-ar-due": lambda control, value: replace(control, due=read_day("X-AR-Due", value)),
     "x-ar-status": _text("X-AR-Status", "status", 30),
     "x-ar-customer": _text("X-AR-Customer", "customer", 191),
     "x-ar-customer-name": _text("X-AR-Customer-Name", "customer_name", 300),
@@ -290,8 +271,9 @@ _READERS: dict[str, Callable[[Control, str], Control]] = {
     "x-ar-pay-url": _url("X-AR-Pay-URL", "pay_url"),
     "x-ar-language": _language,
     "x-ar-idempotency-key": _text("X-AR-Idempotency-Key", "idempotency_key", 256),
-    "x-ar-send-at": _send_at,
-    "x-ar-delay": _delay,
+    "x-ar-send-at": lambda control, value: replace(control, send_at=read_moment("X-AR-Send-At", value)),
+    "x-ar-delay": lambda control, value: replace(control, delay=read_length("X-AR-Delay", value)),
+    "x-ar-expires": lambda control, value: replace(control, expires=read_ending("X-AR-Expires", value)),
     "x-ar-attach-pdf": lambda control, value: replace(control, attach_pdf=_yes("X-AR-Attach-PDF", value)),
     "x-ar-button": _text("X-AR-Button", "button", 60),
     "x-ar-thread": _text("X-AR-Thread", "thread", 200),

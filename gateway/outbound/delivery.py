@@ -30,7 +30,7 @@ from gateway.outbound.retry import Retry
 from gateway.outbound.routing import Router, Way
 from gateway.outbound.smtp_client import Connection, Outcome, Transaction
 from gateway.store.database import Database, StoreUnavailable, to_ms
-from gateway.store.messages import EIGHT_BIT, SMTPUTF8
+from gateway.store.messages import DATED, EIGHT_BIT, SMTPUTF8
 
 log = structlog.get_logger()
 
@@ -41,8 +41,6 @@ LINE = 1000  # of them, for one destination; a longer line goes back to the queu
 LINE_SECONDS = 60.0  # for so long
 POLL_SECONDS = 1.0
 MEND_SECONDS = 30.0  # how often the summaries of tenants are compared with their queues
-CRASHES = 3  # failures on our side after which a delivery waits for a person
-CRASHED = f"the gateway failed {CRASHES} times while sending it; its log says why"
 
 Compose = Callable[[Booked], Awaitable[Booked | None]]
 
@@ -325,15 +323,17 @@ class Delivery:
             error=type(error).__name__, exc_info=error,
         )  # fmt: skip
         ours = DeliveryStatus(Action.DELAYED, "4.3.0", 0, "the gateway failed while sending", "", "unknown")
-        await self._settle(made, Attempt(ours, "gateway"))
-        if made.attempts >= CRASHES:
-            await self._database.write(queue.park, to_ms(self._clock()), made, CRASHED)
+        await self._settle(made, Attempt(ours, queue.OUR_FAULT))
+        await self._database.write(queue.note_fault, to_ms(self._clock()), made)
 
     async def _deliver(
         self, destination: Destination, made: Booked, connection: Connection | None
     ) -> Connection | None:
         ready = made if made.raw is not None else await self._compose(made)
         if ready is None:  # it could not be rendered: held, and the thread says why
+            return connection
+        if ready.flags & DATED and ready.expires_at <= to_ms(self._clock()):
+            await self._database.write(queue.expire, to_ms(self._clock()), ready)
             return connection
         if not self._router.suits(destination.way, ready):  # it was framed for another way than it was thought to be
             self.offer([ready])

@@ -43,6 +43,12 @@ class Desk:
     settings: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict, hash=False)
     logo: bytes | None = field(default=None, repr=False)
     own_server: bool = False  # its mail leaves through its own SMTP server
+    relayed: bool = False  # the rest leaves through the relay
+
+    @property
+    def route(self) -> str:
+        """By which its mail leaves: docs/smtp.md."""
+        return "smtp" if self.own_server else "relay" if self.relayed else "direct"
 
     @property
     def signer(self) -> Signer | None:
@@ -109,7 +115,7 @@ class Desks:
         settings = list_settings(tx, tenant_id)
         return Desk(
             tenant, identities, author, self._shared, signers, unaligned, settings, get_logo(tx, tenant_id),
-            server is not None,
+            server is not None, self._relayed,
         )  # fmt: skip
 
     def _signers(

@@ -19,7 +19,6 @@ import dns.reversename
 from dns.rdtypes.ANY.TLSA import TLSA
 from dns.rdtypes.ANY.TXT import TXT
 
-
 NAMED = {"MX": "exchange", "PTR": "target"}  # which part of a record is its name
 
 

@@ -14,22 +14,30 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, bindparam, func, insert, literal_column, or_, select, text, update
+from sqlalchemy import ColumnElement, bindparam, case, exists, func, insert, literal_column, or_, select, text, update
 
 from gateway.mail.reasons import is_recipient_fault, reason_of
 from gateway.mail.status import Action, DeliveryStatus
 from gateway.outbound.retry import Retry
+from gateway.outbound.retry_options import read_retry
 from gateway.outbound.suppression import suppress
-from gateway.store.database import Prepared, Transaction, from_ms
+from gateway.store.database import Prepared, Transaction, from_ms, need_time
 from gateway.store.events import add_event
+from gateway.store.messages import DATED, add_flags
 from gateway.store.schema import attempt, delivery, message, tenant_queue
+from gateway.store.tenants import get_tenant
 from gateway.store.threads import open_thread
 
 QUEUED, RELAYED, FAILED, CANCELLED, DELIVERED = "queued", "relayed", "failed", "cancelled", "delivered"
 UNCLEAR = "unclear"
 UNANSWERED = "unanswered"  # the chip of a thread with a delivery whose final dot nobody answered
 PARKED = "parked"  # the chip of a thread with a delivery that crashed us three times
+OUR_FAULT = "gateway"  # the stage of an attempt that failed on our side
+CRASHES = 3  # failures on our side after which a delivery waits for a person
+MOST_APART = 600  # seconds over which what a node may have died of is spread
+DAY_MS = 86_400_000
 STATES = (QUEUED, RELAYED, FAILED, CANCELLED, DELIVERED, UNCLEAR)
 
 # What a report may still change. Anything else that a report says is noted and has no effect.
@@ -212,6 +220,19 @@ _CLAIM_COLUMNS = (
     delivery.c.attempts,
     delivery.c.expires_at,
     delivery.c.notify,
+    delivery.c.booked_by,
+)
+# how many bookings ago an attempt was ended: each that ends leaves a row with its number
+_UNENDED = delivery.c.attempts - func.coalesce(
+    select(func.max(attempt.c.attempt))
+    .where(
+        attempt.c.tenant_id == delivery.c.tenant_id,
+        attempt.c.message_id == delivery.c.message_id,
+        attempt.c.number == delivery.c.number,
+    )
+    .correlate(delivery)
+    .scalar_subquery(),
+    0,
 )
 _BOOK = Prepared(
     update(delivery)
@@ -250,6 +271,8 @@ def _claim_tenant(tx: Transaction, now_ms: int, node: str, tenant_id: str, share
     booked = []
     for row in rows:
         made = Booked(tenant_id, row[0], row[1], row[2], row[3], row[4], row[5] + 1, row[6], row[7])
+        if row[8] and _crashed(tx, now_ms, made):  # somebody had booked it, and is gone
+            continue
         key = {"k_tenant": tenant_id, "k_message": made.message_id, "k_number": made.number}
         tx.run(_BOOK, key | {"until": now_ms + lease_ms, "node": node, "count": made.attempts})
         booked.append(made)
@@ -268,7 +291,10 @@ def _reckon(tx: Transaction, now_ms: int, tenant_id: str, served: bool = False) 
 
 
 def recover(tx: Transaction, now_ms: int, node: str, lease_ms: int) -> int:
-    """Make due at once what a former life of this node had booked; how many. The node's name must be its own."""
+    """Make due at once what a former life of this node had booked; how many. The node's name must be its own.
+
+    What it may have died of is tried a second apart, so that the next death shows which it is; the third parks it.
+    """
     count = 0
     for (tenant_id,) in tx.all(select(tenant_queue.c.tenant_id)):
         ours = (
@@ -278,11 +304,31 @@ def recover(tx: Transaction, now_ms: int, node: str, lease_ms: int) -> int:
             & delivery.c.next_attempt_at.between(now_ms + 1, now_ms + lease_ms)
             & (delivery.c.booked_by == node)
         )
+        suspects = tx.all(select(*_FOUND_COLUMNS).where(ours, _UNENDED >= CRASHES - 1).order_by(delivery.c.token))
         found = tx.change(update(delivery).where(ours).values(next_attempt_at=now_ms, booked_by=""))
+        left = [made for made in (Booked(*row) for row in suspects) if not _crashed(tx, now_ms, made, 0)]
+        for place, made in enumerate(left):
+            at_ms = now_ms + 1000 * min(place, MOST_APART)
+            tx.change(update(delivery).where(_is(made)).values(next_attempt_at=at_ms))
         if found:
             wake(tx, tenant_id, now_ms)
             count += found
     return count
+
+
+def _crashed(tx: Transaction, now_ms: int, made: Booked, booked: int = 1) -> bool:
+    """Whether its last attempts, `booked` just now aside, were never ended, three in a row: then it is parked.
+
+    A process that is killed tells nobody why; what it had in hand each time is what a person should look at.
+    """
+    if made.attempts - booked < CRASHES:
+        return False
+    row = tx.first(select(_UNENDED).where(_is(made)))
+    if row is None or row[0] < CRASHES:
+        return False
+    tx.change(update(delivery).where(_is(made)).values(booked_by=""))
+    _park(tx, now_ms, made, f"the gateway ended {CRASHES} times in a row while sending it; its log may say why")
+    return True
 
 
 def mend_summaries(tx: Transaction) -> int:
@@ -326,7 +372,7 @@ def settle(tx: Transaction, now_ms: int, made: Booked, how: Attempt, retry: Retr
     """Write the outcome of an attempt; the delivery's state after it.
 
     A passing outcome waits for the next try, or expires. A failed one opens the thread with its reason, and suppresses
-    the address when the fault is the recipient's own.
+    the address when the fault is the recipient's own. `retry` is the house's; the tenant's own is read when it counts.
     """
     status = how.status if how.status.reason else how.status.because(_reason(how.status))
     _note_attempt(tx, now_ms, made, how, status)
@@ -347,6 +393,7 @@ def settle(tx: Transaction, now_ms: int, made: Booked, how: Attempt, retry: Retr
         if _change(tx, now_ms, made, QUEUED, FAILED, status.because("expired")):
             _fail(tx, now_ms, made, status.because("expired"), "recipient.expired", may_suppress=False)
         return FAILED
+    retry = read_retry(tx, made.tenant_id, how.route, retry)
     wait = retry.wait(made.attempts, random.random())  # noqa: S311 jitter, no secret
     next_at = now_ms + int(1000 * (how.wait * (1 + retry.jitter * random.random()) if how.wait else wait))  # noqa: S311
     next_at = min(next_at, max(made.expires_at, now_ms + 1000))
@@ -468,6 +515,18 @@ def _fail(tx: Transaction, now_ms: int, made: Booked, status: DeliveryStatus, ty
         suppress(tx, now_ms, made.tenant_id, made.recipient, status.reason, status.words, made.message_id)
 
 
+def expire(tx: Transaction, now_ms: int, made: Booked) -> None:
+    """End a delivery whose mail means nothing any more: the booked attempt is not made, and the thread opens."""
+    last = tx.first(select(delivery.c.code, delivery.c.status, delivery.c.text, delivery.c.host).where(_is(made)))
+    status = DeliveryStatus(Action.FAILED, last.status, last.code, last.text, last.host, "expired")
+    if _change(tx, now_ms, made, QUEUED, FAILED, status):
+        tx.change(update(delivery).where(_is(made)).values(attempts=made.attempts - 1))
+        tenant = get_tenant(tx, made.tenant_id)
+        until = need_time(made.expires_at).astimezone(ZoneInfo(tenant.timezone if tenant else "UTC"))
+        _event(tx, now_ms, made, "recipient.expired", status, until=f"{until:%Y-%m-%d %H:%M}")
+        open_thread(tx, now_ms, made.tenant_id, made.thread_id, "expired", recipient=made.recipient)
+
+
 def settle_suppressed(tx: Transaction, now_ms: int, made: Booked, since: str, reason: str, evidence: str) -> None:
     """End a delivery to a suppressed address at once, visibly: nobody is asked, the thread opens."""
     status = DeliveryStatus(Action.FAILED, "", 0, evidence, "", reason)
@@ -585,10 +644,30 @@ def some_recipients(tx: Transaction, tenant_id: str, thread_id: str) -> set[str]
     return {row[0].lower() for row in rows}
 
 
-def park(tx: Transaction, now_ms: int, made: Booked, why: str) -> None:
-    """Hold a delivery that failed on our side again and again, and show it: trying on would not help."""
+def note_fault(tx: Transaction, now_ms: int, made: Booked) -> None:
+    """A delivery failed on our side: the third time it is held and shown, since trying on would not help."""
+    faults = select(func.count()).where(_tries(made), attempt.c.stage == OUR_FAULT)
+    if tx.first(faults)[0] >= CRASHES:
+        _park(tx, now_ms, made, f"the gateway failed {CRASHES} times while sending it; its log says why")
+
+
+def _park(tx: Transaction, now_ms: int, made: Booked, why: str) -> None:
     if hold(tx, now_ms, made.tenant_id, (made.message_id, made.number), why):
         open_thread(tx, now_ms, made.tenant_id, made.thread_id, PARKED, recipient=made.recipient)
+
+
+def _tries(made: Booked) -> ColumnElement[bool]:
+    return (
+        (attempt.c.tenant_id == made.tenant_id)
+        & (attempt.c.message_id == made.message_id)
+        & (attempt.c.number == made.number)
+    )
+
+
+def _dated(tenant_id: str, message_id: str) -> ColumnElement[bool]:
+    """Whether a message means nothing any more when its deliveries expire."""
+    where = (message.c.tenant_id == tenant_id) & (message.c.message_id == message_id)
+    return exists().where(where, message.c.flags.op("&")(DATED) != 0)
 
 
 def is_waiting(tx: Transaction, tenant_id: str, message_id: str) -> bool:
@@ -599,13 +678,22 @@ def is_waiting(tx: Transaction, tenant_id: str, message_id: str) -> bool:
 
 
 def reschedule(tx: Transaction, tenant_id: str, message_id: str, at_ms: int | None) -> datetime | None:
-    """Move the first attempt of a message that waits (None: leave it); when it is."""
+    """Move the first attempt of a message that waits (None: leave it), and when it is given up; when it is."""
     where = (delivery.c.tenant_id == tenant_id) & (delivery.c.message_id == message_id)
     untried = where & (delivery.c.state == QUEUED) & (delivery.c.attempts == 0)
-    if at_ms is not None and tx.change(update(delivery).where(untried).values(next_attempt_at=at_ms)):
+    lasts = case((_dated(tenant_id, message_id), 0), else_=at_ms - delivery.c.next_attempt_at) if at_ms else 0
+    values = {"next_attempt_at": at_ms, "expires_at": delivery.c.expires_at + lasts}
+    if at_ms is not None and tx.change(update(delivery).where(untried).values(**values)):
         wake(tx, tenant_id, at_ms, ring=True)
     row = tx.first(select(func.min(delivery.c.next_attempt_at)).where(untried))
     return from_ms(row[0])
+
+
+def set_expiry(tx: Transaction, tenant_id: str, message_id: str, expires_at: int, flags: int) -> None:
+    """Let a message that waits be given up at another time (ms); `flags` is DATED when it means nothing then."""
+    untried = _of(tenant_id, (message_id, 0)) & (delivery.c.state == QUEUED) & (delivery.c.attempts == 0)
+    if tx.change(update(delivery).where(untried).values(expires_at=expires_at)):
+        add_flags(tx, tenant_id, message_id, flags)
 
 
 def hasten(tx: Transaction, now_ms: int, tenant_id: str, message_id: str) -> int:
@@ -632,8 +720,13 @@ def hold(tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, int], why
 
 
 def release(tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, int], by: str) -> int:
-    """Let held or waiting deliveries go now; how many. One that is being tried right now is not tried twice."""
+    """Let held or waiting deliveries go now; how many. One that is being tried right now is not tried twice.
+
+    What was held until its time was nearly over is tried for a day more, unless its mail means nothing then.
+    """
     queued = _of(tenant_id, key) & (delivery.c.state == QUEUED)
+    short = queued & (delivery.c.hold != "") & (delivery.c.expires_at < now_ms + DAY_MS) & ~_dated(tenant_id, key[0])
+    tx.change(update(delivery).where(short).values(expires_at=now_ms + DAY_MS))
     waiting, under_way = queued & (delivery.c.booked_by == ""), queued & (delivery.c.booked_by != "")
     changed = tx.change(update(delivery).where(waiting).values(hold="", next_attempt_at=now_ms))
     changed += tx.change(update(delivery).where(under_way, delivery.c.hold != "").values(hold=""))

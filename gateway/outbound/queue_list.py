@@ -5,9 +5,10 @@ Filters are values, so that a command, a page and a test ask in the same words.
 
 from dataclasses import dataclass
 from datetime import datetime
+from string import ascii_letters, digits
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, case, func, select, tuple_
 
 from gateway.mail.status import say
 from gateway.store.database import Transaction, from_ms, need_time
@@ -21,9 +22,11 @@ class Filter:
 
     state: str = "queued"  # "" for every state
     message_id: str = ""
-    recipient: str = ""  # part of the address
-    older_than: datetime | None = None
+    recipient: str = ""  # part of the address; "@client.test" is that domain, whole
+    older_than: datetime | None = None  # accepted before
     held: bool | None = None
+    reason: str = ""  # why it is not there yet, in our vocabulary; or part of what its hold says
+    host: str = ""  # part of the name of the server that was tried last
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,26 @@ class Listed:
     def id(self) -> str:
         """How people name it: message id, dot, number."""
         return f"{self.message_id}.{self.number}"
+
+
+Key = tuple[str, int]  # message id and number
+_BEFORE_THE_AT = ascii_letters + digits + "!#$%&'*+-/=?^_`{|}~.\" \\"  # what an address has before its domain
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Deliveries to one domain that wait for the same: how many, since when, and an example of a server's words."""
+
+    domain: str
+    hold: str
+    reason: str  # "" when nobody was asked yet
+    count: int
+    under_way: int  # of them, those that are tried right now
+    ahead: int  # those whose first attempt is still to come, as somebody wanted
+    oldest: datetime
+    next_attempt_at: datetime
+    words: str
+    host: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +109,41 @@ def count_states(tx: Transaction, tenant_id: str) -> dict[str, int]:
         select(delivery.c.state, func.count()).where(delivery.c.tenant_id == tenant_id).group_by(delivery.c.state)
     )
     return {row[0]: row[1] for row in rows}
+
+
+def count_queue(tx: Transaction, tenant_id: str, wanted: Filter) -> int:
+    """How many of a tenant's deliveries a filter means."""
+    row = tx.first(select(func.count()).select_from(delivery).where(*_where(tenant_id, wanted)))
+    return int(row[0])
+
+
+def next_keys(tx: Transaction, tenant_id: str, wanted: Filter, after: Key, limit: int) -> list[Key]:
+    """The (message id, number) of what a filter means, those after one: how a command walks through very many."""
+    key = (delivery.c.message_id, delivery.c.number)
+    query = select(*key).where(*_where(tenant_id, wanted), tuple_(*key) > after).order_by(*key).limit(limit)
+    return [(row[0], row[1]) for row in tx.all(query)]
+
+
+def list_waiting(tx: Transaction, tenant_id: str, now_ms: int) -> list[Waiting]:
+    """What a tenant's queue holds, by the recipients' domain, hold and reason."""
+    under_way = delivery.c.booked_by != ""
+    ahead = ~under_way & (delivery.c.attempts == 0) & (delivery.c.reason == "") & (delivery.c.next_attempt_at > now_ms)
+    # all before the @ is taken off where it is ASCII; what is left of the rest is not, and is cut here
+    domain = func.ltrim(func.lower(delivery.c.recipient), _BEFORE_THE_AT)
+    rows = tx.all(
+        select(
+            domain, delivery.c.hold, delivery.c.reason, func.count(), func.sum(case((under_way, 1), else_=0)),
+            func.sum(case((ahead, 1), else_=0)), func.min(delivery.c.created_at), func.min(delivery.c.next_attempt_at),
+            func.max(delivery.c.text), func.max(delivery.c.host),
+        )
+        .where(delivery.c.tenant_id == tenant_id, delivery.c.state == "queued")
+        .group_by(domain, delivery.c.hold, delivery.c.reason)
+    )  # fmt: skip
+    return [
+        Waiting(row[0].rpartition("@")[2], row[1], row[2], row[3], int(row[4]), int(row[5]), need_time(row[6]),
+                need_time(row[7]), row[8], row[9])
+        for row in rows
+    ]  # fmt: skip
 
 
 def list_attempts(tx: Transaction, tenant_id: str, message_id: str, number: int) -> list[Tried]:
@@ -138,12 +196,19 @@ def _where(tenant_id: str, wanted: Filter) -> list[ColumnElement[bool]]:
         where.append(delivery.c.state == wanted.state)
     if wanted.message_id:
         where.append(delivery.c.message_id == wanted.message_id)
-    if wanted.recipient:
+    if wanted.recipient.startswith("@"):
+        where.append(delivery.c.recipient.iendswith(wanted.recipient, autoescape=True))
+    elif wanted.recipient:
         where.append(delivery.c.recipient.icontains(wanted.recipient, autoescape=True))
     if wanted.older_than:
         where.append(delivery.c.created_at < int(wanted.older_than.timestamp() * 1000))
     if wanted.held is not None:
         where.append(delivery.c.hold != "" if wanted.held else delivery.c.hold == "")
+    if wanted.reason:
+        by_hold = (delivery.c.hold != "") & delivery.c.hold.icontains(wanted.reason, autoescape=True)
+        where.append((delivery.c.reason == wanted.reason) | by_hold)
+    if wanted.host:
+        where.append(delivery.c.host.icontains(wanted.host, autoescape=True))
     return where
 
 

@@ -145,7 +145,7 @@ def _keep(tx: Transaction, door: Door, desk: Desk, handed: Handed, ready: Ready,
 
 
 def _terms(door: Door) -> Terms:
-    return Terms(door.node if door.has_room() else "", door.lease_ms, int(door.retry.expire * 1000))
+    return Terms(door.node if door.has_room() else "", door.lease_ms, door.retry)
 
 
 def _once(recipients: Sequence[Rcpt]) -> tuple[Rcpt, ...]:

@@ -29,6 +29,7 @@ from gateway.serve.doorsteps import DRAIN_SECONDS, Ports, open_doorsteps
 from gateway.serve.lock import former_names, hold
 from gateway.serve.parts import (
     Hosts,
+    ask_own_reasons,
     house_names,
     make_asker,
     make_delivery,
@@ -39,6 +40,7 @@ from gateway.serve.parts import (
     make_route,
     read_seal,
 )
+from gateway.serve.polling import make_poller
 from gateway.serve.receiving import make_reception
 from gateway.serve.seat import Seat, seat_config
 from gateway.store.bell import listen
@@ -109,6 +111,7 @@ async def open_house(
         if seat.first and asks_dns:
             _run_beside(stack, DomainWatch(database, house_names(config), make_asker(config, resolver), clock).run())
         router = Router(make_route(config), resolver, tenants, policies, tally)
+        ask_own_reasons(config)
         delivery = make_delivery(config, database, letterhead, desks, router, workers, clock, seat, former)
         door = make_door(config, database, letterhead, desks, delivery, workers)
         loop_task = asyncio.create_task(delivery.run(), name="delivery")
@@ -117,6 +120,8 @@ async def open_house(
         if seat.first:
             _run_beside(stack, ReminderRuns(door, clock).run())
         reception = make_reception(config, database, letterhead, workers, resolver if asks_dns else None)
+        if seat.first:
+            _run_beside(stack, make_poller(config, reception, seal, clock).run())
         ports = await open_doorsteps(stack, config, door, reception, database, letterhead, clock, seat)
         told = "gateway.ready" if seat.alone else "gateway.seat_ready"
         log.info(told, node=config.node, **{name: getattr(ports, name) for name in Ports.__slots__})

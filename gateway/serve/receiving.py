@@ -9,7 +9,7 @@ from gateway.config import Config
 from gateway.inbound.destinations import Names
 from gateway.inbound.reception import Reception, Unreadable
 from gateway.inbound.sender_checks import SenderChecks
-from gateway.mail.received import ReceivedMail, read_mail
+from gateway.mail.received import ReceivedMail, judge_again, read_mail
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.mx import Resolver
 from gateway.store.database import Database
@@ -30,12 +30,12 @@ def make_reception(
 
 async def _read(workers: WorkerPool, seconds: float, raw: bytes) -> ReceivedMail:
     try:
-        return await workers.run(read_mail, raw, seconds=seconds)
+        return judge_again(await workers.run(read_mail, raw, seconds=seconds))
     except WorkerFailed as error:
         if error.kind != "crashed":
             raise Unreadable(error.kind) from None
     try:  # a worker may die for reasons that have nothing to do with this mail; twice, it is the mail
-        return await workers.run(read_mail, raw, seconds=seconds)
+        return judge_again(await workers.run(read_mail, raw, seconds=seconds))
     except WorkerFailed as error:
-        await workers.run(read_mail, b"", seconds=seconds)  # if not even this can be read, it is we: 451
+        await workers.run(read_mail, b"", seconds=10.0)  # if not even this can be read, it is we: 451
         raise Unreadable(error.kind) from None

@@ -6,6 +6,7 @@ does not come round to that, it is ended anyway. SIGINT is the supervisor's: a t
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import pickle
@@ -60,7 +61,8 @@ def _watch(channel: socket.socket, soon: Callable[..., Any], end: Callable[[], N
 
 
 def _tell(channel: socket.socket, what: dict[str, Any]) -> None:
-    channel.sendall(json.dumps(what).encode() + b"\n")
+    with contextlib.suppress(OSError):  # it is gone: `_watch` sees it, too
+        channel.sendall(json.dumps(what).encode() + b"\n")
 
 
 def _read(channel: socket.socket, size: int) -> bytes:

@@ -110,7 +110,7 @@ class Supervisor:
 
     async def _keep(self, chair: _Chair) -> None:
         """Keep somebody in a chair until we stop."""
-        loop, wait, first = asyncio.get_running_loop(), FIRST_WAIT, True
+        loop, wait, first = asyncio.get_running_loop(), FIRST_WAIT / 2, True
         while not self._stop.is_set():
             began = loop.time()
             status = await self._serve(chair)

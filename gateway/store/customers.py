@@ -125,6 +125,12 @@ def list_contacts(tx: Transaction, tenant_id: str, key: str) -> list[Contact]:
     return sorted(found, key=lambda one: ROLES.index(one.role))
 
 
+def is_contact(tx: Transaction, tenant_id: str, key: str, address: str) -> bool:
+    """Whether an address (in any case of letters) is a customer's."""
+    where = (contact.c.tenant_id == tenant_id) & (contact.c.customer_key == key)
+    return tx.first(select(contact.c.address).where(where, contact.c.address == storable(address.lower()))) is not None
+
+
 def put_contact(tx: Transaction, now_ms: int, tenant_id: str, key: str, made: Contact) -> None:
     """Keep an address of a customer as it is given."""
     values = {"email": made.email, "name": storable(made.name), "role": made.role, "language": made.language,

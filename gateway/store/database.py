@@ -264,12 +264,14 @@ class Database:
         assert driver
         self._errors: tuple[type[Exception], ...] = (SQLAlchemyError, driver.Error)
         self._begin = "BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN"
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[Job] | None] = queue.SimpleQueue()
+        self._gathered: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         self._local = threading.local()
         self._connections: list[Connection] = []
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-read")
         self._writer: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._handing = threading.Lock()
         self._closed = False
 
     # -- writing
@@ -281,40 +283,50 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._enqueue((lambda tx: function(tx, *args, **kwargs), loop, future))
+        self._need_open()
+        gathered = self._gathered.get(loop)
+        if gathered is None:
+            gathered = self._gathered[loop] = []
+            loop.call_soon(self._hand_over, loop)
+        gathered.append((lambda tx: function(tx, *args, **kwargs), loop, future))
         return await future
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the writer all that one turn of the loop wrote: waking it for each job cost more than most jobs."""
+        with self._handing:
+            jobs = self._gathered.pop(loop, None)
+            if jobs and not self._closed:
+                self._enqueue(jobs)
+                return
+        closed = StoreUnavailable("the database is closed")
+        _settle([(future, None, closed) for _, _, future in jobs or ()])
 
     def write_now(self, function: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same for callers without an event loop (the CLI); blocks."""
         future: Future[T] = Future()
-        self._enqueue((lambda tx: function(tx, *args, **kwargs), None, future))
+        self._enqueue([(lambda tx: function(tx, *args, **kwargs), None, future)])
         return future.result()
 
-    def _enqueue(self, job: Job) -> None:
+    def _need_open(self) -> None:
         if self._closed:
             raise StoreUnavailable("the database is closed")
+
+    def _enqueue(self, jobs: list[Job]) -> None:
+        self._need_open()
         if self._writer is None:
             with self._starting:
                 if self._writer is None:
                     self._writer = threading.Thread(target=self._work, name="store-write", daemon=True)
                     self._writer.start()
-        self._jobs.put(job)
+        self._jobs.put(jobs)
 
     def _work(self) -> None:
         connection: Connection | None = None
+        waiting: list[Job] = []
         stopping = False
-        while not stopping:
-            job = self._jobs.get()
-            batch: list[Job] = []
-            while job is not None:
-                batch.append(job)
-                if len(batch) == BATCH:
-                    break
-                try:
-                    job = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-            stopping = job is None
+        while waiting or not stopping:
+            stopping = stopping or self._gather(waiting)
+            batch, waiting = waiting[:BATCH], waiting[BATCH:]
             if not batch:
                 continue
             try:
@@ -327,6 +339,18 @@ class Database:
                 connection = None
             _answer(answers)
         _discard(connection)
+
+    def _gather(self, waiting: list[Job]) -> bool:
+        """Add what there is to what waits for a commit, at least something; whether that was the last."""
+        try:
+            while len(waiting) < BATCH:
+                jobs = self._jobs.get(block=not waiting)
+                if jobs is None:
+                    return True
+                waiting += jobs
+        except queue.Empty:
+            pass
+        return False
 
     def _commit(self, connection: Connection, batch: list[Job]) -> list[Answer]:
         """Commit a batch: at first all jobs as one, since a savepoint for each costs more than most jobs.
@@ -424,7 +448,10 @@ class Database:
 
     def close(self) -> None:
         """Commit what is queued, then close. A later write raises StoreUnavailable."""
-        self._closed = True
+        with self._handing:
+            for loop in list(self._gathered):
+                self._enqueue(self._gathered.pop(loop))
+            self._closed = True
         if self._writer is not None:
             self._jobs.put(None)
             self._writer.join()

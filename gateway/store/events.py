@@ -27,7 +27,7 @@ TYPES = frozenset(
     reply.received autoreply.received report.received report.ignored
     reminder.scheduled reminder.skipped reminder.paused reminder.resumed
     promise.made promise.kept promise.broken
-    thread.opened thread.closed thread.quarantined
+    thread.opened thread.closed thread.quarantined message.moved contact.added
     smtp_account.failed smtp_account.recovered message.rerouted
     mailbox.failed mailbox.recovered mailbox.skipped
     domain.check_changed domain.key_changed domain.unaligned domain.aligned

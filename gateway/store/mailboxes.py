@@ -135,11 +135,6 @@ def claim_mailboxes(tx: Transaction, now_ms: int, node: str, until_ms: int, most
     return claimed
 
 
-def keep_lease(tx: Transaction, node: str, box: Mailbox, until_ms: int) -> None:
-    """Hold a mailbox for longer. Raises LeaseLost."""
-    _write(tx, node, box, leased_until=until_ms)
-
-
 def free_leases(tx: Transaction, node: str) -> None:
     """What a former life of this node had leased is nobody's."""
     tx.change(update(mailbox).where(mailbox.c.leased_by == node).values(leased_by="", leased_until=None))
@@ -158,13 +153,16 @@ def move_cursor(
     )  # fmt: skip
 
 
-def note_visit(tx: Transaction, node: str, box: Mailbox, now_ms: int, next_ms: int) -> bool:
-    """A visit went well: give the lease back. Whether it had failed before, and that was said."""
+def note_visit(tx: Transaction, node: str, box: Mailbox, now_ms: int, next_ms: int, until_ms: int | None) -> bool:
+    """A visit went well: give the lease back, or keep it until a moment. Whether it had failed, and that was said.
+
+    Raises LeaseLost.
+    """
     row = tx.first(select(mailbox.c.state).where(_held(node, box)))
     was = str(row[0]) if row else OK
     values: dict[str, Any] = {
-        "state": OK, "words": "", "failures": 0, "polled_at": now_ms, "next_poll_at": next_ms, "leased_by": "",
-        "leased_until": None,
+        "state": OK, "words": "", "failures": 0, "polled_at": now_ms, "next_poll_at": next_ms,
+        "leased_by": node if until_ms else "", "leased_until": until_ms,
     }  # fmt: skip
     if was != OK:
         values["changed_at"] = now_ms

@@ -18,6 +18,7 @@ from gateway.store.schema import content, message, tenant
 SMTPUTF8 = 1
 EIGHT_BIT = 2
 OWN_SERVER = 4  # framed for the tenant's own SMTP server, and goes through it
+DATED = 8  # it means nothing any more when its deliveries expire: nothing is tried then
 BODY_TEXT_LIMIT = 20_000  # characters of a message's words that are kept beside its bytes
 
 
@@ -103,6 +104,12 @@ def get_flags(tx: Transaction, tenant_id: str, message_id: str) -> int | None:
     return int(row[0]) if row else None
 
 
+def add_flags(tx: Transaction, tenant_id: str, message_id: str, flags: int) -> None:
+    """Set flags of a message beside those that it has."""
+    where = (message.c.tenant_id == tenant_id) & (message.c.message_id == message_id)
+    tx.change(update(message).where(where).values(flags=message.c.flags.op("|")(flags)))
+
+
 def replace_content(tx: Transaction, tenant_id: str, message_id: str, raw: bytes, author: str, flags: int) -> bool:
     """Other bytes for a message that was framed for the tenant's own server, and now leaves by ours.
 
@@ -117,6 +124,41 @@ def replace_content(tx: Transaction, tenant_id: str, message_id: str, raw: bytes
     of_message = (content.c.tenant_id == tenant_id) & (content.c.message_id == message_id)
     tx.change(update(content).where(of_message).values(raw=raw))
     return True
+
+
+def replace_received(tx: Transaction, made: Message, raw: bytes) -> None:
+    """What is known of a received mail, read anew; its bytes stay as they came (`raw` is what `add_message` takes)."""
+    where = (message.c.tenant_id == made.tenant_id) & (message.c.message_id == made.id) & (message.c.direction == "in")
+    values = {
+        "thread_id": made.thread_id,
+        "kind": made.kind,
+        "rfc_message_id": storable(made.rfc_message_id[:998]),
+        "author": storable(made.author[:998]),
+        "recipients": storable(made.recipients[:2000]),
+        "subject": storable(made.subject[:998]),
+        "body_text": storable(made.body_text[:BODY_TEXT_LIMIT]),
+        "detail": storable(json.dumps(made.detail, ensure_ascii=False)),
+        "size": len(raw),
+    }
+    tx.change(update(message).where(where).values(**values))
+
+
+def list_received(tx: Transaction, tenant_id: str, kind: str, limit: int = 1000) -> list[Message]:
+    """Received mail of a kind, the oldest first: what may be read again after a mend."""
+    where = (message.c.tenant_id == tenant_id) & (message.c.direction == "in") & (message.c.kind == kind)
+    return [_message(row) for row in tx.all(select(*_COLUMNS).where(where).order_by(message.c.message_id).limit(limit))]
+
+
+def move_message(tx: Transaction, tenant_id: str, message_id: str, thread_id: str) -> None:
+    """A received mail belongs to another thread."""
+    where = (message.c.tenant_id == tenant_id) & (message.c.message_id == message_id) & (message.c.direction == "in")
+    tx.change(update(message).where(where).values(thread_id=thread_id))
+
+
+def change_detail(tx: Transaction, tenant_id: str, message_id: str, detail: Mapping[str, Any]) -> None:
+    """What is known beside a mail's bytes is something else now."""
+    where = (message.c.tenant_id == tenant_id) & (message.c.message_id == message_id)
+    tx.change(update(message).where(where).values(detail=storable(json.dumps(detail, ensure_ascii=False))))
 
 
 def get_content(tx: Transaction, tenant_id: str, message_id: str) -> bytes:
@@ -152,14 +194,11 @@ def rename_document_of_messages(tx: Transaction, tenant_id: str, thread_id: str,
 
 
 def tenant_of_message_id(tx: Transaction, ids: Sequence[str]) -> str:
-    """Whose mail has one of these Message-IDs, which only who had it knows: so this query has no tenant. "" for none."""
+    """Whose mail has one of these Message-IDs; "" for none. Only who had the mail knows them: so no tenant is asked."""
     every = select(tenant.c.tenant_id)  # lets the index, which begins with the tenant, be used
     named = message.c.tenant_id.in_(every) & message.c.rfc_message_id.in_([storable(one) for one in ids])
-    rows = (
-        tx.all(select(message.c.tenant_id).where(named, message.c.direction == "out").distinct().limit(2))
-        if ids
-        else []
-    )
+    found = select(message.c.tenant_id).where(named, message.c.direction == "out").distinct().limit(2)
+    rows = tx.all(found) if ids else []
     return str(rows[0][0]) if len(rows) == 1 else ""
 
 

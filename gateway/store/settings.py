@@ -24,7 +24,14 @@ OPTIONS = (
     "messages_per_hour",  # how many messages it may hand over (outbound.limits)
     "messages_per_day",
     "credential_limits",  # the same of its credentials: {username: {"messages_per_hour": 100}}
+    "retry_first",  # seconds until the first retry, between two at the most, until it is given up (outbound.retry)
+    "retry_longest",
+    "expire",
+    "route_retry",  # the same of one route: {route: {"expire": 86400}}
 )
+ROUTES = ("direct", "relay", "smtp")  # by which mail leaves: to the recipients' servers, the relay, its own server
+RETRY_FIRST, RETRY_LONGEST, EXPIRE, ROUTE_RETRY = "retry_first", "retry_longest", "expire", "route_retry"
+RETRY_BOUNDS = {RETRY_FIRST: (10, 86_400), RETRY_LONGEST: (10, 604_800), EXPIRE: (600, 30 * 86_400)}
 EINVOICES = (None, "", "factur-x")
 PER_HOUR, PER_DAY, CREDENTIAL_LIMITS = "messages_per_hour", "messages_per_day", "credential_limits"
 MOST_MESSAGES = 100_000_000
@@ -100,8 +107,17 @@ def _check_options(options: Mapping[str, Any]) -> None:
         for own in (value or {}).values() if name == CREDENTIAL_LIMITS else ():
             for per, most in own.items():
                 _check_limit(per, most)
+        for retry in (value or {}).values() if name == ROUTE_RETRY else ({name: value},):
+            _check_retry(retry)
         if name == "einvoice" and value not in EINVOICES:
             raise _refuse(f"the e-invoice {value!r} is not known; write factur-x, or none for ordinary PDFs")
+
+
+def _check_retry(retry: Mapping[str, Any]) -> None:
+    for name in RETRY_BOUNDS.keys() & retry.keys():
+        value, (least, most) = retry[name], RETRY_BOUNDS[name]
+        if value is not None and not (type(value) is int and least <= value <= most):
+            raise _refuse(f"{name.replace('_', ' ')} {value!r} is not a number of {least:,} to {most:,} seconds")
 
 
 def _check_limit(name: str, value: Any) -> None:

@@ -4,13 +4,16 @@ Each route reads one view of `gateway.inbox` within the visitor's tenant and ren
 tenant's is not found.
 """
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
+from gateway.inbox.deciding import add_author, move
 from gateway.inbox.reading import VIEWS, close, count_views, list_page, look_at, read_thread, reopen
 from gateway.inbox.timeline import timeline
+from gateway.mail.reply import Refused
 from gateway.store.database import Database, Transaction
 from gateway.store.threads import Thread, get_thread
 from gateway.web.pages import render
@@ -77,6 +80,32 @@ async def reopen_it(request: Request, visit: Looking, form: Form, thread_id: str
     by = visit.session.user.email
     await site.database.write(reopen, site.clock(), visit.tenant.id, thread_id, by)
     return RedirectResponse(f"/inbox/{thread_id}?view={_view(form)}", 303)
+
+
+@router.post("/inbox/{thread_id}/move")
+async def move_it(request: Request, visit: Looking, form: Form, thread_id: str) -> Response:
+    """A mail of this thread belongs to another one."""
+    to = form.get("to", "")
+    await _decide(request, visit, thread_id, move, form.get("message", ""), to)
+    return RedirectResponse(f"/inbox/{to}?view={_view(form)}", 303)
+
+
+@router.post("/inbox/{thread_id}/contact")
+async def add_it(request: Request, visit: Looking, form: Form, thread_id: str) -> Response:
+    """The author of a mail is one of the customer's people."""
+    await _decide(request, visit, thread_id, add_author, form.get("message", ""))
+    return RedirectResponse(f"/inbox/{thread_id}?view={_view(form)}", 303)
+
+
+async def _decide(request: Request, visit: Visit, thread_id: str, what: Callable[..., Any], *values: str) -> None:
+    """Do it as the visitor; what is not the tenant's is not found, and what is done already stays."""
+    site = site_of(request)
+    await _need_thread(site.database, visit.tenant.id, thread_id)
+    try:
+        await site.database.write(what, site.clock(), visit.tenant.id, *values, visit.session.user.email)
+    except Refused as refused:
+        if refused.reply.code == 404:
+            raise HTTPException(404) from None
 
 
 async def _need_thread(database: Database, tenant_id: str, thread_id: str) -> None:

@@ -99,7 +99,7 @@ REASONS: dict[str, Reason] = {
     ),
     "expired": Reason(
         msgid("given up"),
-        msgid("We gave up after several days of attempts."),
+        msgid("We gave up: it could not be delivered in time."),
         msgid("Call the customer: their mail may be down, or the address may be wrong."),
         FAULT,
     ),
@@ -121,6 +121,7 @@ CHIPS: dict[str, tuple[str, str]] = {
     "parked": (msgid("problem"), POLICY),
     "unanswered": (msgid("no answer"), POLICY),
     "smtp_account": (msgid("own mail server"), POLICY),
+    "mailbox": (msgid("own mailbox"), POLICY),
     "domain": (msgid("own domain"), POLICY),
     "no_address": (msgid("no address"), POLICY),
     "refused": (msgid("not accepted"), FAULT),

@@ -8,25 +8,17 @@ import json
 import re
 import shutil
 import signal
-import smtplib
 import socket
-import socketserver
-import ssl
 import stat
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from email.message import EmailMessage
-from email.policy import SMTP
 from pathlib import Path
 from typing import Any
 
 import dns.rdatatype
 import dns.zone
 import pytest
+from journeys.serving import Serving, Sink, install, run_sink, serve, submit
 from journeys.shell import ID, ROOT, SECONDS, Shell, mail, send
 from postroom.ports import free_port
 
@@ -317,110 +309,19 @@ def test_the_doctor_goes_on_without_a_database(tmp_path: Path) -> None:
 # -- serving
 
 
-class Sink(socketserver.ThreadingTCPServer):
-    """A next hop that takes every mail. `mails` are (return path, recipient, bytes)."""
-
-    allow_reuse_address = True
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", free_port()), _Talk)
-        self.mails: list[tuple[str, str, bytes]] = []
-
-
-class _Talk(socketserver.StreamRequestHandler):
-    """One connection to the sink."""
-
-    server: Sink
-
-    def handle(self) -> None:
-        """Say what SMTP asks for, and keep what comes."""
-        self.wfile.write(b"220 sink.test ESMTP\r\n")
-        path = recipient = ""
-        while line := self.rfile.readline().rstrip(b"\r\n").decode():
-            verb = line.upper()
-            if verb.startswith("MAIL"):
-                path = line.partition("<")[2].partition(">")[0]
-            elif verb.startswith("RCPT"):
-                recipient = line.partition("<")[2].partition(">")[0]
-            elif verb == "DATA":
-                self.wfile.write(b"354 go on\r\n")
-                lines = iter(self.rfile.readline, b".\r\n")
-                self.server.mails.append((path, recipient, b"".join(lines)))
-            if verb.startswith("EHLO"):
-                self.wfile.write(b"250-sink.test\r\n250 8BITMIME\r\n")
-            else:
-                self.wfile.write(b"221 2.0.0 bye\r\n" if verb == "QUIT" else b"250 2.0.0 taken by the sink\r\n")
-
-
 @pytest.fixture
 def sink() -> Iterator[Sink]:
     """A next hop."""
-    with Sink() as made:
-        threading.Thread(target=made.serve_forever, daemon=True).start()
+    with run_sink() as made:
         yield made
-        made.shutdown()
-
-
-@dataclass
-class Serving:
-    """A `gateway serve` and what it logged."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def events(self) -> list[dict[str, Any]]:
-        """The log, a JSON object a line."""
-        return [json.loads(line) for line in self.log.read_text("utf-8").split("\n") if line]
-
-    def wait_for(self, event: str) -> dict[str, Any]:
-        """The first log line of that name."""
-        until = time.monotonic() + SECONDS
-        while time.monotonic() < until and self.process.poll() is None:
-            for line in self.events():
-                if line["event"] == event:
-                    return line
-            time.sleep(0.1)
-        raise AssertionError(f"no {event}; the log:\n{self.log.read_text('utf-8')}")
 
 
 @pytest.fixture
 def serving(tmp_path: Path, sink: Sink) -> Iterator[tuple[Shell, Serving]]:
     """An installation that serves and relays to the sink."""
-    shell = Shell(tmp_path)
-    shell("init", "--domain", "gateway.test")
-    ports = {f"{name}__port": str(free_port()) for name in ("submission", "receiver", "web")}
-    shell.set(**ports, submission__tls_port=str(free_port()), delivery__relay=f'"127.0.0.1:{sink.server_address[1]}"')
-    shell("tenant", "add", "acme", "--company", "Acme Servicii SRL")
-    shell.secrets.append(shell("credential", "add", "--username", "billing", "--json").json["password"])
-    log = tmp_path / "log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, ROOT / "cli.py", "serve"], cwd=tmp_path, stderr=file, env=shell.environment
-        )
-    try:
-        made = Serving(process, log)
-        made.wait_for("gateway.ready")
+    shell = install(tmp_path, sink)
+    with serve(shell) as made:
         yield shell, made
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-
-
-def submit(port: int, certificate: Path, password: str) -> tuple[int, bytes]:
-    """Hand one mail over as a billing system does: STARTTLS, AUTH, DATA; the answer to the final dot."""
-    message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = "facturare@acme.test", "ion@client.test", "Factura 42"
-    message.set_content("Bună ziua")
-    context = ssl.create_default_context(cafile=str(certificate))
-    context.check_hostname = False  # the certificate names the host, the test dials an address
-    with smtplib.SMTP("127.0.0.1", port, timeout=SECONDS) as client:
-        client.starttls(context=context)
-        client.login("billing", password)
-        client.mail("facturare@acme.test")
-        client.rcpt("ion@client.test")
-        return client.data(message.as_bytes(policy=SMTP))
 
 
 def test_a_mail_goes_in_and_out_and_the_trace_says_accepted(serving: tuple[Shell, Serving], sink: Sink) -> None:

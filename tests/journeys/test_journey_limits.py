@@ -152,7 +152,8 @@ def test_what_is_refused_by_a_limit_leaves_nothing_behind(place: Place) -> None:
     async def run() -> None:
         async with open_journey(place, clock=at_noon()) as journey:
             await limit(journey, per_hour=1)
-            await journey.queue(compose(), ANA)
+            sent = await journey.queue(compose(), ANA)
+            await journey.settled(sent.message_id, "relayed")
             before = await journey.counts()
             raw = document_mail(document(), now=datetime.now(UTC), headers={"X-AR-Template": "new_invoice"})
             for mail in (raw, compose("Factura 8")):

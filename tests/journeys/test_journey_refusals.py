@@ -20,6 +20,7 @@ from journeys.test_journey_triggers import EVENT, document
 
 from gateway.demo.samples import document_mail
 from gateway.inbox.timeline import timeline
+from gateway.outbound.limits import set_limits
 from gateway.outbound.suppression import suppress
 from gateway.store.template_settings import change_setting
 from gateway.store.tenants import set_tenant
@@ -71,6 +72,12 @@ async def to_suppressed(journey: Journey) -> Answer:
         suppress, 1, journey.tenant_id, ANA, reason="mailbox_unknown", evidence="550 5.1.1 gone", message_id=""
     )
     return await journey.submit(compose("Bună ziua", to=ANA), ANA)
+
+
+async def limited(journey: Journey) -> Answer:
+    await journey.write(set_limits, journey.clock(), journey.tenant_id, "", None, 1)
+    await journey.queue(compose("Bună ziua"), "b@client.test")
+    return await journey.submit(compose("Bună ziua"), ANA)
 
 
 async def suspended(journey: Journey) -> Answer:
@@ -137,6 +144,7 @@ CASES = (
         "refused",
         (("submission", {"max_message": 100 * 1024}),),
     ),
+    Case("a limit on messages is reached", limited, 451, "Daily limit of 1 reached", REFUSED, "refused"),
     Case("the trigger is off", given(EVENT), 250, "Stored only: the trigger invoice.issued is off", STORED, ""),
     Case(
         "the template is off, by event",

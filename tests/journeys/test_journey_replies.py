@@ -4,10 +4,17 @@ import asyncio
 from email.message import EmailMessage
 
 import pytest
-from journeys.house import INBOX, Journey, Place, open_journey
-from journeys.letters import compose, read
+from journeys.house import INBOX, RETURNS, Journey, Place, open_journey
+from journeys.letters import compose, read, report
 
-from gateway.store.messages import get_content
+from gateway.inbound.reception import replay
+from gateway.mail.verp import return_path
+from gateway.serve.parts import make_letterhead
+from gateway.serve.receiving import make_reception
+from gateway.store.messages import get_content, list_received
+from gateway.store.schema import OPERATOR
+from gateway.store.sealed import make_secret
+from gateway.wire.workers import WorkerPool
 
 NAMES = {"ro": "Factura", "ru": "Счёт", "en": "Invoice"}
 
@@ -216,6 +223,40 @@ def test_mail_that_cannot_be_read_within_its_limits_is_kept_and_shown(place: Pla
             raw = compose("Re: y", author="accept@client.test", to=to)
             assert (await journey.come(raw, to, return_path="accept@client.test")).code == 250
             assert (await journey.came(sent.thread_id))[-1].kind == "person"
+
+    asyncio.run(run())
+
+
+def test_mail_that_could_not_be_read_has_its_effects_once_it_is_read_again(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            sent = await journey.queue(compose(to="ana@client.test"), "ana@client.test")
+            await journey.settled(sent.message_id, "relayed")
+            back = return_path((await journey.delivery(sent.message_id))["token"], RETURNS)
+        async with open_journey(place, workers={"parse_seconds": 0.0001}) as journey:
+            bounced = report(("ana@client.test", "failed", "5.1.1"), to=back)
+            assert (await journey.come(bounced, back)).code == 250
+            letter = compose("Bună ziua", author="ion@client.test")
+            assert (await journey.come(letter, f"acme@{INBOX}", return_path="ion@client.test")).code == 250
+            assert (await journey.delivery(sent.message_id))["state"] == "relayed"
+        async with open_journey(place) as journey:
+            database, pool = journey.house.database, WorkerPool(1)
+            letterhead = make_letterhead(
+                journey.house.config, await database.write(make_secret, journey.house.seal, OPERATOR, "reply-key")
+            )
+            reception = make_reception(journey.house.config, database, letterhead, pool, None)
+            kept = await database.read(list_received, journey.tenant_id, "unreadable")
+            assert len(kept) == 2
+            for one in (*kept, kept[0]):
+                raw = await database.read(get_content, journey.tenant_id, one.id)
+                await replay(reception, one, raw, journey.clock())
+            pool.close()
+            assert (await journey.delivery(sent.message_id))["state"] == "failed"
+            assert (await journey.thread(sent.thread_id)).chip == "mailbox_unknown"
+            subjects = {thread.subject: thread.state for thread in await journey.threads()}
+            assert subjects["Bună ziua"] == "open" and subjects["(unreadable mail)"] == "closed"
+            assert not await database.read(list_received, journey.tenant_id, "unreadable")
+            assert len(await journey.came(sent.thread_id)) == 1
 
     asyncio.run(run())
 

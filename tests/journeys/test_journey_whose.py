@@ -6,7 +6,9 @@ import pytest
 from journeys.house import INBOX, SHARED, Clock, Journey, Place, open_journey
 from journeys.letters import compose, read, report
 from journeys.test_journey_replies import reply_address
+from journeys.test_journey_triggers import document, mail
 
+from gateway.inbox.deciding import add_author
 from gateway.outbound.handed import Receipt
 from gateway.store.schema import OPERATOR
 
@@ -180,5 +182,27 @@ def test_automatic_mail_opens_a_thread_five_times_a_day_and_then_no_more(place: 
             clock.move(days=1, minutes=1)
             await complain(8)
             assert (await journey.thread(sent.thread_id)).chip == "unclear"
+
+    asyncio.run(run())
+
+
+def test_an_unknown_author_becomes_a_contact_of_the_customer_and_is_known_from_then_on(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            sent = await journey.queue(mail(document(), X_AR_Template="new_invoice"), "send@inbox.gateway.test")
+            await journey.settled(sent.message_id, "relayed")
+            [address] = {row["recipient"] for row in await journey.deliveries(sent.message_id)}
+            to = await reply_address(journey, address)
+            for known in (False, True):
+                await come(journey, compose("Re: factura", author="Ion <ion@new.test>", to=to), to)
+                kept = (await journey.came(sent.thread_id))[-1]
+                assert kept.detail["from_unknown"] is not known
+                if not known:
+                    added = await journey.write(
+                        add_author, journey.clock(), journey.tenant_id, kept.id, "maria@acme.test"
+                    )
+                    assert added[0] == "ion@new.test"
+            [event] = await journey.events(sent.thread_id, "contact.added")
+            assert event.data == {"by": "maria@acme.test", "contact": "ion@new.test"}
 
     asyncio.run(run())

@@ -10,7 +10,8 @@ import pytest
 from journeys.smtp_doorstep import ENVELOPE, LOGIN, MESSAGE, WRONG, Step, connect, journey, serving
 
 from gateway.mail.reply import Reply
-from gateway.wire.limits import FailedLogins
+from gateway.wire.capacity import NO_MEMORY, Capacity
+from gateway.wire.limits import Admission, FailedLogins
 from gateway.wire.smtp_server import Limits
 
 HOSTILE = Path(os.environ.get("AR_SHARED", Path(__file__).parents[3] / "shared")) / "tools" / "hostile_client.py"
@@ -296,3 +297,52 @@ def test_no_test_of_the_hostile_client_fails():
 
     report = asyncio.run(asyncio.wait_for(abuse(), 110))
     assert "TOTAL" in report and "FAIL" not in report, report
+
+
+async def holding(capacity: Capacity, count: int) -> None:
+    """Wait until the messages in flight hold so many bytes, and the few that begin each."""
+    for _ in range(500):
+        if count <= capacity.held <= count + 10:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(capacity.held)
+
+
+@journey
+async def test_a_message_that_outgrows_the_memory_is_put_off_and_the_connection_goes_on():
+    step, capacity = Step(), Capacity(memory=100_000)
+    async with serving(step, capacity=capacity) as listener:
+        client = await connect(listener)
+        wire = ENVELOPE + b"Subject: x\r\n\r\n" + (b"x" * 70 + b"\r\n") * 2000 + b".\r\n"
+        assert await client.codes(wire, 4) == [250, 250, 354, 452]
+        assert capacity.held == 0 and not step.kept
+        assert await client.codes(ENVELOPE + MESSAGE + b".\r\n", 4) == [250, 250, 354, 250]
+        assert capacity.held == 0
+
+
+@journey
+async def test_what_others_hold_puts_off_a_message_before_it_begins_and_is_free_when_they_are_gone():
+    capacity = Capacity(memory=100_000)
+    async with serving(capacity=capacity) as listener, serving(capacity=capacity) as other:
+        slow, client = await connect(listener), await connect(other)
+        assert await slow.codes(ENVELOPE, 3) == [250, 250, 354]
+        slow.writer.write(b"x" * 80_000)
+        await holding(capacity, 80_000)
+        for _ in range(3):
+            assert (await client.say(b"MAIL FROM:<ana@x.example>")) == (452, f"{NO_MEMORY}\r\n")
+        slow.writer.close()
+        await holding(capacity, 0)
+        assert await client.codes(ENVELOPE + MESSAGE + b".\r\n", 4) == [250, 250, 354, 250]
+
+
+@journey
+async def test_listeners_that_share_an_admission_count_together():
+    limits = Limits(connections=2)
+    admission = Admission(limits)
+    async with serving(limits=limits, admission=admission) as one, serving(limits=limits, admission=admission) as two:
+        first, second = await connect(one), await connect(two)
+        third = await connect(one, greeted=False)
+        assert (await third.reply()) == (421, "421 4.7.0 Too many connections; try again later\r\n")
+        assert (await first.say(b"QUIT"))[0] == 221
+        await connect(two)
+        assert (await second.say(b"NOOP"))[0] == 250

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from gateway.inbox.reading import list_page, read_thread
 from gateway.store.database import Database, Transaction, to_ms
+from gateway.store.messages import get_message
 from gateway.store.threads import add_thread, get_thread, open_thread
 from gateway.store.users import find_user, start_session
 from gateway.web.app import make_app
@@ -166,7 +167,8 @@ def test_the_cookie_is_host_bound_and_secure_over_https(database: Database, hous
 # -- forms
 
 
-CHANGES = ["/logout", "/language", "/inbox/{thread_id}/close", "/inbox/{thread_id}/reopen"]
+OF_A_THREAD = [f"/inbox/{{thread_id}}/{what}" for what in ("close", "reopen", "move", "contact")]
+CHANGES = ["/logout", "/language", *OF_A_THREAD]
 
 
 @pytest.mark.parametrize("path", CHANGES)
@@ -216,6 +218,21 @@ def test_an_auditor_reads_and_changes_nothing(app: FastAPI, house: House, databa
     assert thread and thread.state == "open" and thread.unread
 
 
+def test_a_mail_is_moved_to_a_thread_of_the_tenant_and_to_no_other(
+    clerk: TestClient, house: House, database: Database
+) -> None:
+    source, to, mail = house.threads["paid"], house.threads["late"], house.messages["answer"]
+    form = {"csrf": token(clerk.get("/inbox").text), "message": mail}
+    for wrong in ({"to": house.threads["foreign"]}, {"to": to, "message": house.messages["foreign answer"]}):
+        assert clerk.post(f"/inbox/{source}/move", data=form | wrong, headers=FORM).status_code == 404
+    done = clerk.post(f"/inbox/{source}/move", data=form | {"to": to}, headers=FORM)
+    assert done.status_code in (200, 303)
+    kept = database.read_now(get_message, house.tenant, mail)
+    assert kept is not None and kept.thread_id == to and kept.detail["placed_by"] == "person"
+    thread = database.read_now(get_thread, house.tenant, to)
+    assert thread is not None and (thread.state, thread.chip) == ("open", "reply")
+
+
 # -- another tenant's
 
 
@@ -242,6 +259,8 @@ OWNED = {
     "/inbox/{thread_id}": "/inbox/{foreign}",
     "/inbox/{thread_id}/close": "/inbox/{foreign}/close",
     "/inbox/{thread_id}/reopen": "/inbox/{foreign}/reopen",
+    "/inbox/{thread_id}/move": "/inbox/{foreign}/move",
+    "/inbox/{thread_id}/contact": "/inbox/{foreign}/contact",
     "/inbox/messages/{message_id}/source.eml": "/inbox/messages/{mail}/source.eml",
     "/inbox/messages/{message_id}/parts/{number}": "/inbox/messages/{mail}/parts/1",
     "/inbox/messages/{message_id}/html": "/inbox/messages/{mail}/html",
@@ -260,7 +279,8 @@ def test_what_is_another_tenants_is_not_found_on_every_route(app: FastAPI, clerk
         for method in route.methods or ():
             answers = {}
             for browser in (clerk, owner):
-                data = {"csrf": token(browser.get("/inbox").text)} if method == "POST" else None
+                form = {"csrf": token(browser.get("/inbox").text), "message": names["mail"], "to": names["foreign"]}
+                data = form if method == "POST" else None
                 answers[browser] = browser.request(method, path, data=data, headers=FORM)
             assert answers[clerk].status_code == 404, (method, path)
             assert "secret" not in answers[clerk].text.lower()

@@ -127,6 +127,10 @@ class Dovecot:
         wait_until(lambda: len(self.fetch(user)) >= count, timeout, f"{user} has not got {count} mail(s)")
         return self.fetch(user)
 
+    def wait_for_folder(self, user: str, folder: str, count: int, timeout: float = 20.0) -> None:
+        """Wait until a folder holds that many mails; TimeoutError otherwise."""
+        wait_until(lambda: len(self.fetch(user, folder)) >= count, timeout, f"{folder} has not got {count} mail(s)")
+
     def append(self, user: str, raw: bytes, folder: str = "INBOX") -> None:
         """Put a mail into a folder, as a mail client or a filter does."""
         with self.login(user) as client:

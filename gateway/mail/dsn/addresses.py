@@ -7,7 +7,9 @@ characters. Nothing here says that an address exists or is well formed for sendi
 import re
 from dataclasses import dataclass
 
-_LOCAL_END = re.compile(r"[^\s\"(),:;<>@\[\]\\{}|\x00-\x1f\x7f\u3001-\u3011\uff08-\uff0c\uff1a\uff1b\uff1c\uff1e]{1,64}\Z")
+_LOCAL_END = re.compile(
+    r"[^\s\"(),:;<>@\[\]\\{}|\x00-\x1f\x7f\u3001-\u3011\uff08-\uff0c\uff1a\uff1b\uff1c\uff1e]{1,64}\Z"
+)
 # Chinese, Japanese and Korean put no space between a word and an address: of such a run only its ASCII end is one.
 _UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uff01-\uff60](?=[!-~]{1,64}\Z)")
 _QUOTED_END = re.compile(r'"[^"\\\n@]{1,62}"\Z')

@@ -16,7 +16,9 @@ _CODE = r"([45][0-57]\d)(?![\d.]\d|\w|:\d|%|/\d)"
 # code before the address is the answer.
 _CODES = [
     re.compile(r"\.\.\.\s" + _CODE + r"(?=[\s-])"),
-    re.compile(r"(?:^|\n)[ \t]{0,8}" + _CODE + r"[ -](?:\d\.\d\.\d )?<?[^\s<>]{1,64}@[^\s<>]{1,255}>?\.\.\. (?!\d{3}\b)"),
+    re.compile(
+        r"(?:^|\n)[ \t]{0,8}" + _CODE + r"[ -](?:\d\.\d\.\d )?<?[^\s<>]{1,64}@[^\s<>]{1,255}>?\.\.\. (?!\d{3}\b)"
+    ),
     re.compile(
         (
             r"(?:<<<|said:|says:|responded(?: with)?:?|replied:?|returned:?|response(?: was)?:?|smtp;"

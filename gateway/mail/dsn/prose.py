@@ -3,6 +3,7 @@
 Called by `mail.dsn.read`. Never makes up a code: what the words do not carry stays "" or 0.
 """
 
+import re
 from dataclasses import replace
 
 from gateway.mail.dsn.addresses import find_addresses
@@ -12,6 +13,9 @@ from gateway.mail.dsn.parts import Part
 from gateway.mail.dsn.report import ReportedRecipient, Returned
 from gateway.mail.dsn.shapes import Found, find_recipients, read_table
 from gateway.mail.status import Action, DeliveryStatus
+
+
+_NO_WORDS = re.compile(r"[\W\d_]+")
 
 
 def read_prose(top: Part, notice: str, own: frozenset[str], expected: frozenset[str]) -> list[ReportedRecipient]:
@@ -26,17 +30,29 @@ def read_prose(top: Part, notice: str, own: frozenset[str], expected: frozenset[
     if failed:
         by_key = {one.address.lower(): one for one in found}
         found = [by_key.get(address.lower(), Found(address)) for address in failed]
-    return [_read_found(one, notice, len(found) == 1) for one in found]
+    _share_words(found)
+    apart = len(found) > 1 and any(any(find_codes(one.text)) for one in found)
+    return [_read_found(one, notice, len(found) == 1, apart) for one in found]
 
 
-def _read_found(one: Found, notice: str, alone: bool) -> ReportedRecipient:
+def _share_words(found: list[Found]) -> None:
+    """What stands after a list of recipients is about all of them: who has no words of its own has the next one's."""
+    text = ""
+    for one in reversed(found):
+        if len(_NO_WORDS.sub("", one.text.replace(one.address, ""))) >= 8:
+            text = one.text
+        elif text and one.lines:
+            one.text = f"{one.address} {text}"
+
+
+def _read_found(one: Found, notice: str, alone: bool, apart: bool = False) -> ReportedRecipient:
     code, status = find_codes(one.text)
     text = one.text
     if not code or not status:
-        # What stands before or after a list of recipients is about all of them.
+        # What stands before a list of recipients is about all of them, unless each has codes or words of its own.
         wide_code, wide_status = find_codes(notice)
         lead = str(code)[:1] if code else status[:1]
-        if alone or not (code or status):
+        if alone or not (code or status or apart):
             code = code or (wide_code if not lead or str(wide_code)[:1] == lead else 0)
             status = status or (wide_status if not lead or wide_status[:1] == lead else "")
             text = text or notice

@@ -18,6 +18,7 @@ from gateway.mail.dsn.returned import header_at
 
 TEXT_LIMIT = 200_000
 SURE, LIKELY = 70, 40
+PLACES = 30  # where one address stands, as far as we look
 _ROLE_ACCOUNT = re.compile(r"(?:postmaster|mailer-daemon|mail-?daemon|abuse|noc|hostmaster)@", re.I)
 # Whom a notice tells to ask; mail for them bounces too, so this weighs less.
 _DESK_ACCOUNT = re.compile(
@@ -141,9 +142,7 @@ def find_recipients(notice: str, own: frozenset[str], expected: frozenset[str]) 
     return chosen
 
 
-def _only_one(
-    lines: list[str], found: dict[str, Found], own: frozenset[str], expected: frozenset[str]
-) -> list[Found]:
+def _only_one(lines: list[str], found: dict[str, Found], own: frozenset[str], expected: frozenset[str]) -> list[Found]:
     """In words that no pattern knows: the only address that is not ours, not a desk's and not told to be written to.
 
     Where the returned mail says whom it went to, that is the better answer.
@@ -187,7 +186,8 @@ def _score(lines: list[str], own: frozenset[str], expected: frozenset[str]) -> d
             one = found.setdefault(key, Found(hit.address))
             one.score = max(one.score, score)
             if score >= LIKELY or key in expected:
-                one.lines.append(number)
+                if len(one.lines) < PLACES:
+                    one.lines.append(number)
                 last = one
     return found
 
