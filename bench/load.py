@@ -2,8 +2,8 @@
 
 Used by `bench.relay` and `bench.nodes`. The sink is the next hop of every candidate, and may answer late, as a distant
 one does; the load submits over so many connections at once, pipelined, each message with an id of its own, and reports
-when the last answer came. A session that breaks goes on at the next port, and what it had not heard about is not sent again:
-another message takes its place. Standard library and uvloop.
+when the last answer came. A session that breaks goes on at the next port; what it had not heard about is not sent
+again, another message takes its place. Standard library and uvloop.
 """
 
 import argparse

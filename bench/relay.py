@@ -3,8 +3,8 @@
 Both take authenticated or trusted sessions over loopback, keep the message durably, sign it with RSA-2048 and hand it
 to the same sink. Rounds are interleaved (gateway, Postfix, gateway, ...), since machines are noisy; printed are the
 medians of accepted and delivered messages per second and CPU per message, and the medians of the ratios round by round.
-`--database sqlite postgresql` and `--workers 1 2` compare the gateway with itself, `--reply-delay-ms 0 100` with next hops
-that answer at once and late. `--profile` samples the gateway under load and prints where its time goes.
+`--database sqlite postgresql` and `--workers 1 2` compare the gateway with itself, `--reply-delay-ms 0 100` with next
+hops that answer at once and late. `--profile` samples the gateway under load and prints where its time goes.
 """
 
 import argparse

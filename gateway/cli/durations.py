@@ -21,11 +21,10 @@ class Duration(click.ParamType[timedelta]):
         """The time that is meant."""
         if isinstance(value, timedelta):
             return value
-        if value == "0":
-            return timedelta(0)
-        if found := re.fullmatch(r"([0-9]{1,7})([smhdw])", value):
-            return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
-        self.fail(f"{value!r} is no length of time; write 90s, 10m, 2h, 3d or 1w", param, ctx)
+        found = re.fullmatch(r"([0-9]{1,7})([smhdw])|0", value)
+        if found is None:
+            self.fail(f"{value!r} is no length of time; write 90s, 10m, 2h, 3d or 1w", param, ctx)
+        return timedelta(seconds=int(found[1] or 0) * _UNITS[found[2] or "s"])
 
 
 def say_duration(seconds: float) -> str:

@@ -1,6 +1,5 @@
 """`gateway queue`: what waits to leave, and what became of it."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import click
@@ -13,11 +12,14 @@ from gateway.cli.common import (
     show_json,
     show_rows,
     tenant_option,
-    told,
     utc_now,
 )
+from gateway.cli.durations import say_duration
+from gateway.cli.queue_choice import choice_filters, parse_key
+from gateway.cli.queue_summary import by_domain
+from gateway.cli.queue_verbs import cancel, hold, release, retry
 from gateway.outbound import queue as verbs
-from gateway.outbound.queue_list import Filter, list_attempts, list_queue
+from gateway.outbound.queue_list import Filter, list_attempts, list_queue, list_waiting
 from gateway.store.database import to_ms
 from gateway.store.messages import get_message
 from gateway.store.tenants import list_tenants
@@ -33,14 +35,18 @@ def queue() -> None:
 @queue.command("list")
 @tenant_option
 @click.option("--state", type=click.Choice(STATES), default="queued", show_default=True)
-@click.option("--to", "recipient", default="", help="Part of the recipient's address.")
+@choice_filters
 @click.option("--held", is_flag=True, help="Only what waits for a person.")
 @click.option("--limit", default=100, show_default=True)
 @json_option
 @pass_context
-def list_(context: Context, slug: str, state: str, recipient: str, held: bool, limit: int, as_json: bool) -> None:
+def list_(
+    context: Context, slug: str, state: str, recipient: str, older: timedelta | None, reason: str, host: str,
+    held: bool, limit: int, as_json: bool,
+) -> None:  # fmt: skip
     """List deliveries, the next due first; of every tenant when none is named."""
-    wanted = Filter(state="" if state == "all" else state, recipient=recipient, held=True if held else None)
+    before = None if older is None else utc_now() - older
+    wanted = Filter("" if state == "all" else state, "", recipient, before, True if held else None, reason, host)
     tenants = [context.tenant(slug)] if slug else context.read(list_tenants)
     rows = [
         {"tenant": t.slug, "id": one.id} | plain(one) | {"next_attempt_at": one.next_attempt_at}
@@ -62,7 +68,7 @@ def list_(context: Context, slug: str, state: str, recipient: str, held: bool, l
 def show(context: Context, slug: str, id: str, as_json: bool) -> None:
     """Show the deliveries of a message with every attempt."""
     found = context.tenant(slug)
-    message_id, number = _key(id)
+    message_id, number = parse_key(id)
     message = context.read(get_message, found.id, message_id)
     if message is None:
         raise click.ClickException(f"there is no message {message_id!r}; try `gateway trace`")
@@ -86,67 +92,29 @@ def show(context: Context, slug: str, id: str, as_json: bool) -> None:
             click.echo(f"     {one['words'] or one['action']}  [{one['stage']}, {one['milliseconds']} ms]{sure}")
 
 
-def _key(id: str) -> tuple[str, int]:
-    message_id, _, number = id.strip().lower().partition(".")
-    return message_id, int(number) if number.isdigit() else 0
-
-
-Verb = Callable[[Context, str, str], int]
-
-
-def _each(context: Context, slug: str, ids: tuple[str, ...], as_json: bool, did: str, verb: Verb) -> None:
-    found = context.tenant(slug)
-    counts = {id: verb(context, found.id, id) for id in ids}
-    lines = [
-        f"{id}: {did} {count} deliver{'y' if count == 1 else 'ies'}" if count
-        else f"{id}: nothing was {did}; see `gateway queue show {id}`"
-        for id, count in counts.items()
-    ]  # fmt: skip
-    told(as_json, "\n".join(lines), **{did: counts})
-    if not all(counts.values()):
-        raise SystemExit(1)
-
-
-@queue.command("retry")
+@queue.command("summary")
 @tenant_option
-@click.argument("ids", nargs=-1, required=True)
+@click.option("--limit", default=30, show_default=True, help="Most domains; the fullest come first.")
 @json_option
 @pass_context
-def retry(context: Context, slug: str, ids: tuple[str, ...], as_json: bool) -> None:
-    """Try again now: what waits, failed or was cancelled (never what a server has accepted)."""
-    expires = to_ms(utc_now() + timedelta(seconds=context.config.delivery.expire_seconds))
-    _each(context, slug, ids, as_json, "queued", lambda c, t, id: c.write(
-        verbs.retry_failed, to_ms(utc_now()), t, _key(id), "admin", expires))  # fmt: skip
+def summary(context: Context, slug: str, limit: int, as_json: bool) -> None:
+    """Show what waits by the recipients' domain: how many, how long, and why; of every tenant when none is named."""
+    tenants, now = [context.tenant(slug)] if slug else context.read(list_tenants), utc_now()
+    groups = [one for t in tenants for one in context.read(list_waiting, t.id, to_ms(now))]
+    rows = by_domain(groups)
+    if as_json:
+        show_json(rows[:limit])
+        return
+    for row in rows:
+        row["oldest"] = say_duration((now - row["oldest"]).total_seconds())
+        ahead = (row["next_attempt_at"] - now).total_seconds() if row["next_attempt_at"] else 0
+        row["next"] = "–" if row["next_attempt_at"] is None else f"in {say_duration(ahead)}" if ahead > 0 else "now"
+        row["why"] = ", ".join(f"{why} {count:,}" for why, count in row["why"].items())
+    columns = ("domain", "waiting", "held", "oldest", "next", "why", "words")
+    show_rows(rows[:limit], False, empty="nothing is queued", columns=columns)
+    if len(rows) > limit:
+        click.echo(f"and {len(rows) - limit:,} more domains; see --limit")
 
 
-@queue.command("hold")
-@tenant_option
-@click.argument("ids", nargs=-1, required=True)
-@click.option("--why", default="held by an admin", show_default=True)
-@json_option
-@pass_context
-def hold(context: Context, slug: str, ids: tuple[str, ...], why: str, as_json: bool) -> None:
-    """Keep deliveries back until they are released."""
-    _each(context, slug, ids, as_json, "held", lambda c, t, id: c.write(verbs.hold, to_ms(utc_now()), t, _key(id), why))
-
-
-@queue.command("release")
-@tenant_option
-@click.argument("ids", nargs=-1, required=True)
-@json_option
-@pass_context
-def release(context: Context, slug: str, ids: tuple[str, ...], as_json: bool) -> None:
-    """Let held deliveries go now."""
-    _each(context, slug, ids, as_json, "released", lambda c, t, id: c.write(
-        verbs.release, to_ms(utc_now()), t, _key(id), "admin"))  # fmt: skip
-
-
-@queue.command("cancel")
-@tenant_option
-@click.argument("ids", nargs=-1, required=True)
-@json_option
-@pass_context
-def cancel(context: Context, slug: str, ids: tuple[str, ...], as_json: bool) -> None:
-    """End deliveries that are still queued."""
-    _each(context, slug, ids, as_json, "cancelled", lambda c, t, id: c.write(
-        verbs.cancel, to_ms(utc_now()), t, _key(id), "admin"))  # fmt: skip
+for command in (hold, release, cancel, retry):
+    queue.add_command(command)

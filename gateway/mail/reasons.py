@@ -36,6 +36,7 @@ VOCABULARY = RECIPIENT_FAULTS | {
     "unknown",
     BLOCKED,
 }
+_ADDRESS = re.compile(r"[^\s<>@\"(),:;]{1,64}@[\w.-]{1,255}")  # its words are a name's: spam@client.example
 _FOR_A_WHILE = re.compile(  # a fault that passes by its nature, however often it was met
     r"\btemporar|\btransient|\bpersistent|\bretry time(?:out)?\b|failing for a long time|временно|vorübergehend"
 )
@@ -113,7 +114,7 @@ def rules_now() -> tuple[Rule, ...]:
 
 def first_match(status: DeliveryStatus, rules: Iterable[Rule]) -> Rule | None:
     """The first rule that speaks of an outcome."""
-    words = " ".join(status.text[:TEXT_LIMIT].lower().split())
+    words = _ADDRESS.sub("<>", " ".join(status.text[:TEXT_LIMIT].lower().split()))
     return next((rule for rule in rules if rule.matches(status, words)), None)
 
 

@@ -3,12 +3,13 @@
 import asyncio
 
 import pytest
-from journeys.house import INBOX, SHARED, Clock, Journey, Place, open_journey
+from journeys.house import INBOX, RETURNS, SHARED, Clock, Journey, Place, open_journey
 from journeys.letters import compose, read, report
 from journeys.test_journey_replies import reply_address
 from journeys.test_journey_triggers import document, mail
 
 from gateway.inbox.deciding import add_author
+from gateway.mail.verp import return_path
 from gateway.outbound.handed import Receipt
 from gateway.store.schema import OPERATOR
 
@@ -204,5 +205,68 @@ def test_an_unknown_author_becomes_a_contact_of_the_customer_and_is_known_from_t
                     assert added[0] == "ion@new.test"
             [event] = await journey.events(sent.thread_id, "contact.added")
             assert event.data == {"by": "maria@acme.test", "contact": "ion@new.test"}
+
+    asyncio.run(run())
+
+
+def told(message_id: str) -> str:
+    """What a mail server tells a person in plain words, with the header of the mail below."""
+    return f"""This is the mail system at host mx.client.test.
+
+I'm sorry to have to inform you that your message could not
+be delivered to one or more recipients.
+
+<{ANA}>: host mx.client.test[192.0.2.7] said: 550 5.1.1 <{ANA}>:
+    Recipient address rejected: User unknown in virtual mailbox table
+
+------ This is a copy of the headers of your message. ------
+
+Message-ID: <{message_id}>
+From: noreply-invoice@gateway.test
+To: {ANA}
+Subject: Factura F-20
+"""
+
+
+MARIA, FORWARDED = "maria@acme.test", "Fwd: Undelivered Mail Returned to Sender"
+HEAD = """---------- Forwarded message ---------
+From: Mail Delivery System <mailer-daemon@mx.client.test>
+Subject: Undelivered Mail Returned to Sender
+
+"""
+
+
+def passed_on(text: str, quote: str) -> str:
+    """The same below a person's words."""
+    marked = "\n".join(f"> {line}" for line in (HEAD + text).splitlines()[1:]) + "\n"
+    return "Vezi mai jos.\n\n" + (marked if quote == "marked" else HEAD + text)
+
+
+@pytest.mark.parametrize("quote", ["forwarded message", "marked"])
+def test_a_report_that_a_person_passes_on_in_the_text_counts_for_its_mail(place: Place, quote: str) -> None:
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            sent = await relay(journey, "Factura F-20")
+            raw = compose(FORWARDED, passed_on(told(f"{sent.message_id}@gateway.test"), quote), author=MARIA)
+            await come(journey, raw)
+            assert (await journey.delivery(sent.message_id))["state"] == "failed"
+            assert (await journey.thread(sent.thread_id)).chip == "mailbox_unknown"
+            assert await placed(journey, sent.thread_id) == ("message-id", "strong")
+            assert (await journey.submit(compose(to=ANA), ANA)).text.count("suppressed") == 0
+
+    asyncio.run(run())
+
+
+def test_a_report_two_weeks_late_still_finds_its_delivery(place: Place) -> None:
+    async def run() -> None:
+        clock = Clock()
+        async with open_journey(place, clock=clock) as journey:
+            sent = await relay(journey, "Factura F-21")
+            clock.move(days=14)
+            back = return_path((await journey.delivery(sent.message_id))["token"], RETURNS)
+            await come(journey, report((ANA, "failed", "5.4.7"), to=back), back)
+            assert (await journey.delivery(sent.message_id))["state"] == "failed"
+            assert (await journey.thread(sent.thread_id)).state == "open"
+            assert await placed(journey, sent.thread_id) == ("return path", "certain")
 
     asyncio.run(run())

@@ -359,6 +359,15 @@ HOSTILE = {
     "recipients": b"From: MAILER-DAEMON@x\nSubject: Undelivered\n\n"
     + b"".join(b"<a%d@b.example>: 550 5.1.1 no\n" % n for n in range(8000)),
     "deep json": b'\n{"notificationType":' + b"[" * 200_000,
+    "one recipient everywhere": b"From: MAILER-DAEMON@x\nSubject: Undelivered\n\n"
+    + b"The following address failed: <a@b.example>: 550 no\n" * 480_000,
+    "25 MB of pages": b"Content-Type: text/html\n\n" + b"<p>a@b.example<br><pre>x</pre>" * 800_000,
+    "25 MB of a field": b"Subject: " + b"=?utf-8?q?=41?= " * 1_500_000 + b"\n\n",
+    "25 MB forwarded": b"Subject: Fwd: x\n\n" + b"> From: x\n> To: y\n" * 1_300_000,
+    "status parts": b"Content-Type: multipart/report; boundary=q\n\n"
+    + b"--q\nContent-Type: message/delivery-status\n\nFinal-Recipient: rfc822;a@b.example\nStatus: 5.1.1\n\n" * 2000,
+    "days of absence": b"Subject: Out of office\nDate: Mon, 16 Nov 2026 10:00:00 +0200\n\naway until "
+    + b"1.1.2026 january 1st " * 5000,
 }
 
 

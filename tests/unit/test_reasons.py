@@ -1,5 +1,7 @@
 """Why mail failed: every rule does what its example says, and only faults of an address may suppress it."""
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.mail.reasons import (
@@ -7,6 +9,7 @@ from gateway.mail.reasons import (
     SUPPRESSING,
     VOCABULARY,
     Rule,
+    ask_first,
     explain,
     installed_rules,
     is_passing,
@@ -15,6 +18,7 @@ from gateway.mail.reasons import (
     read_words,
     reason_of,
 )
+from gateway.mail.received import judge_again, read_mail
 from gateway.mail.status import Action, DeliveryStatus
 
 
@@ -87,3 +91,22 @@ def test_rules_can_be_read_anew_and_a_wrong_one_is_named() -> None:
 def test_the_vocabulary_holds_its_parts() -> None:
     assert SUPPRESSING < RECIPIENT_FAULTS < VOCABULARY
     assert {rule.reason for rule in installed_rules()} | {"unknown", "blocked"} == VOCABULARY
+
+
+def test_an_operators_own_rules_are_asked_before_ours_and_may_change() -> None:
+    rules = ['[[rule]]\nname = "mine"\nreason = "policy_rejected"\ntext = "no such user"']
+    words = read_words("550 5.1.1 no such user")
+    ask_first(lambda: read_rules(rules[0]))
+    try:
+        assert explain(words) == ("policy_rejected", "mine")
+        rules[0] = rules[0].replace("no such user", "tea time")
+        assert explain(words)[0] == "mailbox_unknown"
+        rules[0] = rules[0].replace("tea time", "user")
+        raw = b"From: MAILER-DAEMON@x\nTo: a@b\nSubject: Undelivered\n\n<c@d.example>: 550 5.1.1 no such user\n"
+        read = replace(read_mail(raw), subject="read in another process")
+        report = judge_again(read).report
+        assert report is not None
+        assert [one.status.reason for one in report.recipients] == ["policy_rejected"]
+    finally:
+        ask_first(None)
+    assert explain(words)[0] == "mailbox_unknown"

@@ -54,6 +54,10 @@ def read_report(mail: Mail, inside: int = -1) -> Report:
         elif recipients and len(set(original.to)) == 1:
             recipients = [replace(recipients[0], address=original.to[0], final=original.to[0])]
     recipients = [replace(one, status=one.status.because(reason_of(judged(one)))) for one in _unique(recipients)]
+    if len(recipients) == 1 and recipients[0].status.reason == "unknown":
+        # The words for it may stand before the address, or in a section of their own.
+        status = recipients[0].status
+        recipients = [replace(recipients[0], status=status.because(reason_of(replace(status, text=tidy(notice)))))]
     return Report(
         tuple(recipients),
         original,

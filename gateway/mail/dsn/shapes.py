@@ -27,6 +27,7 @@ _DESK_ACCOUNT = re.compile(
     r"|(?:[\w.+-]{1,60}-)?(?:subscribe|unsubscribe|request|owner|ctl|help))@",
     re.I,
 )
+_SECTION = re.compile(r"[ \t]{0,8}-{3,20} ?[^\W\d_][^\n]{2,80}? ?-{3,20}[ \t]*$")  # ----- Transcript follows -----
 _TRIM_BEFORE = "<\"'`([{*|=«“„‘ \t"
 _TRIM_AFTER = ">\"'`)]}*|»”“’"
 
@@ -256,7 +257,7 @@ def _block(lines: list[str], start: int, end: int) -> list[str]:
     empty = 0
     for line in lines[start:end]:
         empty = empty + 1 if not line.strip() else 0
-        if empty > 2 and len(kept) > 4:
+        if (empty > 2 and len(kept) > 4) or (kept and _SECTION.match(line)):
             break
         kept.append(line)
     return kept
