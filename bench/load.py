@@ -43,8 +43,12 @@ class Sink(asyncio.Protocol):
     def _say(self, what: bytes) -> None:
         """Answer, after the delay; a connection that is closed meanwhile hears nothing."""
         if delay := self.counts["delay"]:
-            asyncio.get_running_loop().call_later(delay, self.transport.write, what)
+            asyncio.get_running_loop().call_later(delay, self._say_now, what)
         else:
+            self.transport.write(what)
+
+    def _say_now(self, what: bytes) -> None:
+        if not self.transport.is_closing():
             self.transport.write(what)
 
     def data_received(self, data: bytes) -> None:

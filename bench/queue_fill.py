@@ -76,8 +76,8 @@ def _fill_tenant(tx: Transaction, tenant_id: str, number: int, messages: int, le
         f"'ana' || n || '.' || k || '@client.test', {_TOKEN[dialect]}, 'queued', "
         f"CASE WHEN {_CHANCE} % 1000 = 17 THEN 'ask the customer first' ELSE '' END, {_DUE}, :expires, :now "
         f"FROM count {_TEN}",
-        "INSERT INTO tenant_queue (tenant_id, due_at, served_at) SELECT :tenant, min(next_attempt_at), 0 "
-        "FROM delivery WHERE tenant_id = :tenant AND state = 'queued' AND hold = ''",
+        "INSERT INTO tenant_queue (tenant_id, due_at, served_at) SELECT tenant_id, min(next_attempt_at), 0 "
+        "FROM delivery WHERE tenant_id = :tenant AND state = 'queued' AND hold = '' GROUP BY tenant_id",
     ):
         tx.connection.execute(text(statement), {k: v for k, v in values.items() if f":{k}" in statement})
 

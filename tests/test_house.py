@@ -237,7 +237,7 @@ PORTERS: dict[str, tuple[str, ...]] = {
     "starlette": ("web",),
     "structlog": ("cli.common", "serve", "store", "wire", "inbound", "outbound", "web", "demo"),
     "subprocess": ("wire.workers", "cli.browser"),
-    "threading": ("store.database", "wire.workers"),
+    "threading": ("store.database", "wire.workers", "serve.seated"),
     "uvicorn": ("serve",),
     "uvloop": ("serve",),
     "weasyprint": ("outbound.pdf",),

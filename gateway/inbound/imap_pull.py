@@ -140,7 +140,8 @@ class Pull:
                     coming = asyncio.ensure_future(self._fetch(batches[number + 1], sizes))
                 read = (self._read(uid, mails[uid], sizes[uid].size) for uid in batch if uid in mails)
                 letters = await asyncio.gather(*read)
-                letters += [Letter(uid, sizes[uid].size, b"", None) for uid in batch if uid in sizes and self._is_stuck(uid)]
+                stuck = [uid for uid in batch if uid in sizes and self._is_stuck(uid)]
+                letters += [Letter(uid, sizes[uid].size, b"", None) for uid in stuck]
                 assert self._cursor is not None
                 moved = Cursor(self._cursor.uidvalidity, batch[-1], self._cursor.recheck_below)
                 taken = await self._store(letters, moved)

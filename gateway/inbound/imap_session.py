@@ -64,7 +64,6 @@ class Sized:
 
 class _Client(IMAPClient):  # type: ignore[misc]
     """imapclient over our own wire."""
-
     def __init__(self, place: Place) -> None:
         self._place = place
         super().__init__(place.host, place.port, ssl=place.tls is not None)
@@ -101,8 +100,7 @@ class ImapSession:
             if not isinstance(validity, int) or not 0 < validity <= UID_MAX:
                 raise ImapFailed("the server does not say the folder's UIDVALIDITY")
             known = isinstance(following, int) and 0 < following <= UID_MAX + 1
-            exists = found.get(b"EXISTS", 0)
-            return Folder(validity, following if known else 0, exists if isinstance(exists, int) else 0)
+            return Folder(validity, following if known else 0, int(found.get(b"EXISTS", 0)))
 
     def last_uid(self, folder: Folder) -> int:
         """The UID of the newest mail, or one that no mail has yet; 0 for an empty folder."""
@@ -133,11 +131,13 @@ class ImapSession:
         """What the server says of mails; one that is gone is missing."""
         with self._guarded():
             found = self._client.fetch(uids, ["RFC822.SIZE", "INTERNALDATE"] if dated else ["RFC822.SIZE"])
-            return {
-                uid: Sized(size, _aware(data.get(b"INTERNALDATE")))
-                for uid, data in found.items()
-                if isinstance(size := data.get(b"RFC822.SIZE"), int) and size >= 0
-            }
+        sizes = {
+            uid: Sized(size, _aware(data.get(b"INTERNALDATE")))
+            for uid, data in found.items()
+            if isinstance(size := data.get(b"RFC822.SIZE"), int) and size >= 0
+        }
+        self._check_gone([uid for uid in uids if uid not in sizes])
+        return sizes
 
     def fetch(self, uids: list[int], expected: int) -> dict[int, bytes]:
         """The mails; `expected` is the sum of their sizes. One that was expunged is missing."""
@@ -145,16 +145,19 @@ class ImapSession:
         with self._guarded(self._patience.fetch, most, 2 * self._patience.message):
             found = self._client.fetch(uids, ["BODY.PEEK[]"])
         mails = {uid: data[b"BODY[]"] for uid, data in found.items() if isinstance(data.get(b"BODY[]"), bytes)}
-        missing = [uid for uid in uids if uid not in mails]
-        if missing and (kept := [uid for uid in self._still_there(missing) if uid in missing]):
-            raise ImapFailed(f"the server has mail {kept[0]} and does not send it")
+        self._check_gone([uid for uid in uids if uid not in mails])
         if odd := next((uid for uid, raw in mails.items() if b"\n" not in raw), 0):
             raise ImapFailed(f"what the server sends as mail {odd} is none")
         return mails
 
-    def _still_there(self, uids: list[int]) -> list[int]:
+    def _check_gone(self, uids: list[int]) -> None:
+        """Mail that the server did not tell of must be expunged, else it would be lost."""
+        if not uids:
+            return
         with self._guarded():
-            return [uid for uid in self._client.search(["UID", ",".join(map(str, uids))]) if isinstance(uid, int)]
+            found = self._client.search(["UID", ",".join(map(str, uids))])
+        if kept := [uid for uid in found if uid in uids]:
+            raise ImapFailed(f"the server has mail {kept[0]} and does not send it")
 
     def head(self, uid: int) -> bytes:
         """The header of a mail that is too large to fetch, cut."""

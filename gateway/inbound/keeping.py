@@ -84,4 +84,14 @@ def detail_of(came: Came, mail: ReceivedMail, matched_by: Sequence[str], unknown
         "from_unknown": unknown,
         "matched_by": list(matched_by),
         "written_at": mail.date.isoformat() if mail.date else "",
+        **_absence_of(mail),
     }
+
+
+def _absence_of(mail: ReceivedMail) -> dict[str, Any]:
+    """What an automatic answer says of its author, when it says anything."""
+    said = mail.absence
+    if said is None or not (said.back_on or said.substitute or said.left):
+        return {}
+    back_on = said.back_on.isoformat() if said.back_on else ""
+    return {"absence": {"back_on": back_on, "substitute": said.substitute, "left": said.left}}

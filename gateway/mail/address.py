@@ -6,6 +6,7 @@ header or a command line. Quoted local parts are kept as they are; source routes
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.mail.reply import Refused
 
@@ -45,6 +46,7 @@ class Address:
             return self.domain
 
 
+@lru_cache(maxsize=4096)  # one mail names the same few addresses a dozen times; what is refused is not kept
 def parse_address(text: str) -> Address:
     """Parse `local@domain` (angle brackets allowed).
 

@@ -13,8 +13,8 @@ from gateway.mail.dsn.report import Report
 from gateway.mail.dsn.scope import notice_text, scope_of, unquote
 
 _FORWARD_SUBJECT = re.compile(
-    r"^\s*(?:fw|fwd|wg|tr|rv|i|pd|vl|vb|vs|vid|ilt|ynt|tov|enc|rif|пересл|перес|пд|fwd?\[\d\]|redir(?:ec[țt]ionat)?|redirectionat"
-    r"|doorst|πρθ|转发|轉寄|転送|전달)\s?[:：]",
+    r"^\s*(?:fw|fwd|wg|tr|rv|i|pd|vl|vb|vs|vid|ilt|ynt|tov|enc|rif|пересл|перес|пд|fwd?\[\d\]"
+    r"|redir(?:ec[țt]ionat)?|redirectionat|doorst|πρθ|转发|轉寄|転送|전달)\s?[:：]",
     re.I,
 )
 _ANSWER_SUBJECT = re.compile(r"^\s*(?:re|aw|antw|sv|odp|отв|ответ|răsp|rasp)(?:\[\d+\])?\s?:", re.I)
@@ -22,21 +22,21 @@ _ANSWER_SUBJECT = re.compile(r"^\s*(?:re|aw|antw|sv|odp|отв|ответ|răsp|
 # The names that mail programs give the fields of a mail that they forward.
 _NAMED = {
     "From": (
-        "from|от|от кого|від|de la|de|von|expéditeur|remitente|da|mittente|van|od|från|fra|lähettäjä|feladó|gönderen|kimden"
-        "|από|差出人|发件人|寄件者|보낸 사람"
+        "from|от|от кого|від|de la|de|von|expéditeur|remitente|da|mittente|van|od|från|fra|lähettäjä|feladó|gönderen"
+        "|kimden|από|差出人|发件人|寄件者|보낸 사람"
     ),
     "To": (
         "to|кому|către|catre|an|à|para|destinatario|a|aan|do|komu|till|til|vastaanottaja|címzett|kime|προς|宛先|收件人"
         "|받는 사람"
     ),
     "Subject": (
-        "subject|тема|subiect|betreff|objet|asunto|assunto|oggetto|onderwerp|temat|předmět|ämne|emne|aihe|tárgy|konu|θέμα"
-        "|件名|主题|主旨|제목"
+        "subject|тема|subiect|betreff|objet|asunto|assunto|oggetto|onderwerp|temat|předmět|ämne|emne|aihe|tárgy"
+        "|konu|θέμα|件名|主题|主旨|제목"
     ),
     "Date": (
-        "date|sent|дата|отправлено|надіслано|data|dată|trimis|gesendet|datum|envoyé|enviado|enviado el|enviada em|inviato"
-        "|verzonden|wysłano|odesláno|skickat|sendt|lähetetty|elküldve|tarih|gönderilme|στάλθηκε|日時|送信日時|发送时间|日期"
-        "|보낸 날짜"
+        "date|sent|дата|отправлено|надіслано|data|dată|trimis|gesendet|datum|envoyé|enviado|enviado el"
+        "|enviada em|inviato|verzonden|wysłano|odesláno|skickat|sendt|lähetetty|elküldve|tarih|gönderilme|στάλθηκε"
+        "|日時|送信日時|发送时间|日期|보낸 날짜"
     ),
     "Cc": "cc|копия|копія|kopie|copie",
     "Reply-To": "reply-to",

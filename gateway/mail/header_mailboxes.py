@@ -8,6 +8,7 @@ skipped. Never raises; refuses nothing: whoever needs exactly one mailbox counts
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.mail.address import Address, parse_address
 from gateway.mail.header_text import decode_raw, decode_words, scrub
@@ -17,6 +18,7 @@ MAILBOX_LIMIT = 1_000
 ID_LIMIT = 200
 DISPLAY_LIMIT = 500  # characters of a display name that are kept
 VALUE_LIMIT = 100 * 1024  # bytes or characters of one value that are read
+SHORT = 200  # bytes or characters of a value that is remembered: one mail's From and To are read again and again
 
 # Possessive and bounded everywhere: each character is looked at a constant number of times.
 _TOKEN = re.compile(
@@ -46,6 +48,10 @@ class Mailbox:
 
 def read_mailboxes(value: bytes | str, *, limit: int = MAILBOX_LIMIT) -> tuple[Mailbox, ...]:
     """The mailboxes in an unfolded value of From, To, Cc …, in order, at most `limit` of them."""
+    return (_read_short if len(value) <= SHORT else _read)(value, limit)
+
+
+def _read(value: bytes | str, limit: int) -> tuple[Mailbox, ...]:
     found: list[Mailbox] = []
     text = decode_raw(value, VALUE_LIMIT) if isinstance(value, bytes) else value[:VALUE_LIMIT]
     for segment in _split(_tokenise(text)):
@@ -55,6 +61,9 @@ def read_mailboxes(value: bytes | str, *, limit: int = MAILBOX_LIMIT) -> tuple[M
             if len(found) >= limit:
                 break
     return tuple(found)
+
+
+_read_short = lru_cache(maxsize=1024)(_read)
 
 
 def read_message_ids(value: bytes | str) -> tuple[str, ...]:

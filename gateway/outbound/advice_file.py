@@ -21,10 +21,12 @@ LOOK_SECONDS = 5.0
 class AdviceFile:
     """The rules of one file. Raises ValueError or OSError when it cannot be read at first."""
 
-    def __init__(self, path: Path, read: Callable[[str], tuple[Rule, ...]] = read_advice, name: str = "advice") -> None:
+    def __init__(
+        self, path: Path, read: Callable[[str], tuple[Rule, ...]] = read_advice, setting: str = "delivery.advice"
+    ) -> None:
         self._path = path
         self._read = read
-        self._name = name  # of the events that are logged: NAME.read, NAME.unusable
+        self._setting = setting  # named in the log
         self._changed_at = path.stat().st_mtime_ns
         self._rules = read(path.read_text("utf-8"))
         self._look_at = time.monotonic() + LOOK_SECONDS
@@ -43,8 +45,12 @@ class AdviceFile:
                 return
             self._changed_at = changed_at
             self._rules = self._read(self._path.read_text("utf-8"))
-            log.info(f"{self._name}.read", path=str(self._path), rules=len(self._rules))
+            log.info("rules.read", setting=self._setting, path=str(self._path), rules=len(self._rules))
         except (OSError, ValueError) as error:
             log.error(
-                f"{self._name}.unusable", path=str(self._path), error=str(error)[:300], effect="the old rules stay"
+                "rules.unusable",
+                setting=self._setting,
+                path=str(self._path),
+                error=str(error)[:300],
+                effect="the old rules stay",
             )

@@ -37,8 +37,6 @@ log = structlog.get_logger()
 IDLE_SECONDS = 5.0  # how long an open connection waits for another message
 HELD_BYTES = 64 * 2**20  # of messages kept in memory between door and connection; beyond it they are read again
 IN_FLIGHT = 2000  # booked deliveries that one node holds
-LINE = 1000  # of them, for one destination; a longer line goes back to the queue
-LINE_SECONDS = 60.0  # for so long
 POLL_SECONDS = 1.0
 MEND_SECONDS = 30.0  # how often the summaries of tenants are compared with their queues
 
@@ -80,6 +78,7 @@ class Delivery:
         self._serving = 0
         self._in_flight = 0
         self._held = 0
+        self._turned_away = 0  # since the last claim, for want of a place in line
         self._poke = asyncio.Event()
         self._stopping = False
         self._mend_at = 0.0
@@ -143,8 +142,9 @@ class Delivery:
             if not waiter.done():
                 waiter.set_result(made)
                 return
-        if (way.domain or way.tenant_id) and len(destination) >= LINE:
-            self._giving_back.add([made], Postponed(now.timestamp() + LINE_SECONDS))
+        if (way.domain or way.tenant_id) and destination.is_full(made.tenant_id):
+            self._turned_away += 1
+            self._giving_back.add([made], Postponed(destination.turn(now.timestamp())))
             return
         destination.add(made)
         self._widen(destination, now)
@@ -196,14 +196,14 @@ class Delivery:
         if recovered:
             log.info("delivery.recovered", deliveries=recovered)
         while not self._stopping:
-            claimed = 0
+            claimed = self._turned_away = 0
             self._poke.clear()  # before the look: a poke during it means another
             try:
                 await self._mend_now_and_then()
                 claimed = await self._claim()
             except Exception as error:
                 log.error("delivery.claim_failed", error=type(error).__name__, exc_info=True)
-            if not claimed:
+            if self._turned_away * 2 >= claimed:  # nothing, or mostly what only goes to and fro
                 try:
                     await asyncio.wait_for(self._poke.wait(), POLL_SECONDS)
                 except TimeoutError:

@@ -20,6 +20,11 @@ FIRST_REST = 30.0  # seconds after nobody was reached; doubles each time
 LONGEST_REST = 900.0
 REMEMBERED = 10_000  # destinations whose pace is kept
 USUAL_PAUSE = 60.0  # when words ask for one and name no time
+LINE = 1000  # deliveries of one tenant that wait for a destination in memory; more go back to the queue
+SOON = 2.0  # seconds until the first of those is looked at again
+LATEST = 900.0  # and until the last
+MEASURED = 60.0  # seconds over which a destination's speed is counted
+GUESSED = 50.0  # deliveries a second, until it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,8 @@ class Destination:
         self.idle: list[asyncio.Future[Booked | None]] = []
         self._lines: OrderedDict[str, deque[Booked]] = OrderedDict()  # tenant -> its line, the next one first
         self._waiting = 0
+        self._taken, self._since, self._speed = 0, 0.0, 0.0
+        self._turn = 0.0
 
     def __len__(self) -> int:
         return self._waiting
@@ -148,11 +155,33 @@ class Destination:
         tenant_id, line = next(iter(self._lines.items()))
         made = line.popleft()
         self._waiting -= 1
+        self._taken += 1
         if line:
             self._lines.move_to_end(tenant_id)
         else:
             del self._lines[tenant_id]
         return made
+
+    def is_full(self, tenant_id: str) -> bool:
+        """Whether a tenant has enough in line here: another's single invoice still has its place."""
+        line = self._lines.get(tenant_id)
+        return line is not None and len(line) >= LINE
+
+    def turn(self, now: float) -> float:
+        """When the next delivery that found its line full should come again (seconds since 1970).
+
+        Twice as fast as the line moves: it never runs empty, and however many there are, what goes to and fro costs
+        no more than twice what is sent.
+        """
+        elapsed = now - self._since
+        if elapsed > MEASURED:
+            self._speed = self._taken / elapsed if self._since else GUESSED
+            self._taken, self._since = 0, now
+        elif elapsed > SOON:
+            self._speed = max(self._speed, self._taken / elapsed)
+        speed = max(self._speed, LINE / LATEST)
+        self._turn = max(self._turn, now + max(SOON, LINE / speed / 2)) + 1 / speed / 2
+        return min(self._turn, now + LATEST)
 
     def take_all(self) -> list[Booked]:
         """Everything that waits; nothing does afterwards."""

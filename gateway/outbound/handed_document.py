@@ -1,11 +1,12 @@
 """Where the document is in a mail that hands one over: JSON, an e-invoice in XML, or a PDF with one inside.
 
-Called by the door; `where` is cheap and runs for every mail, `find_document` runs in a worker process when XML or a PDF
-must be read. JSON wins wherever it stands; XML and PDF count only in a mail without an HTML body, since a mail that
+Called by the door; `where` is cheap and judges every mail by its parts, which the door needs anyway; `find_document` runs
+in a worker process when XML or a PDF must be read. JSON wins wherever it stands; XML and PDF count only in a mail without an HTML body, since a mail that
 somebody designed is sent as it is. A text/plain part beside the document is the personal message; others travel on.
 """
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,6 +21,7 @@ JSON_TYPES = ("application/vnd.ar-gateway.document+json", "application/json")
 XML_TYPES = ("application/xml", "text/xml")
 PDF = "application/pdf"
 MOST_FILES = 20
+DEPTH, PARTS = 10, 50  # how much of a mail's tree is looked at; what lies beyond is found only if it is JSON
 Where = Literal["nowhere", "here", "worker"]
 
 
@@ -33,13 +35,25 @@ class Found:
     customer: Known = field(default_factory=Known)  # likewise: what is known beside the document
 
 
-def where(raw: bytes) -> Where:
+def look(raw: bytes) -> tuple[tuple[Part, ...], Where]:
+    """(the parts of a mail, as many as are looked at; where its document may be)."""
+    parts = walk(raw, depth=DEPTH, parts=PARTS)
+    return parts, where(raw, parts)
+
+
+def where(raw: bytes, parts: Sequence[Part]) -> Where:
     """Whether a mail may hold a document, and whether looking is cheap enough to be done at once."""
-    if b"json" in raw or b"JSON" in raw:
+    types = {part.content_type for part in parts}
+    cut = len(parts) >= PARTS or any(len(part.path) >= DEPTH for part in parts)
+    if not types.isdisjoint(JSON_TYPES) or (cut and b"json" in raw.lower()):
         return "here"
-    if not any(word in raw for word in (b"xml", b"XML", b"pdf", b"PDF")) or b"text/html" in raw:
+    if types.isdisjoint((*XML_TYPES, PDF)) or _is_designed(parts):
         return "nowhere"
-    return "worker" if any(_may_be_einvoice(raw, part) for part in walk(raw, depth=10, parts=50)) else "nowhere"
+    return "worker" if any(_may_be_einvoice(raw, part) for part in parts) else "nowhere"
+
+
+def _is_designed(parts: Sequence[Part]) -> bool:
+    return any(part.content_type == "text/html" and part.disposition != "attachment" for part in parts)
 
 
 def _may_be_einvoice(raw: bytes, part: Part) -> bool:
@@ -83,7 +97,7 @@ def _find_json(raw: bytes, parts: list[Part]) -> tuple[Document, Part] | None:
 
 
 def _find_einvoice(raw: bytes, parts: list[Part]) -> tuple[Document, Part] | None:
-    if any(part.content_type == "text/html" and part.disposition != "attachment" for part in parts):
+    if _is_designed(parts):
         return None
     for part in parts:
         if part.content_type not in (*XML_TYPES, PDF):

@@ -234,6 +234,33 @@ _UNENDED = delivery.c.attempts - func.coalesce(
     .scalar_subquery(),
     0,
 )
+# literals, since an index over some rows serves only a query that says which ones
+_WAITS = (delivery.c.state == literal_column("'queued'")) & (delivery.c.hold == literal_column("''"))
+_BOOKED = delivery.c.booked_by != literal_column("''")
+_TURN = Prepared(
+    select(tenant_queue.c.tenant_id)
+    .where(tenant_queue.c.due_at <= bindparam("k_now"))
+    .order_by(tenant_queue.c.served_at)
+    .with_for_update(skip_locked=True)  # SQLite has one writer at a time
+    .suffix_with(text("LIMIT :k_limit"))
+)
+_DUE = Prepared(
+    select(*_CLAIM_COLUMNS)
+    .where(delivery.c.tenant_id == bindparam("k_tenant"), _WAITS, delivery.c.next_attempt_at <= bindparam("k_now"))
+    .order_by(delivery.c.next_attempt_at)
+    .with_for_update(skip_locked=True)  # what is being cancelled or released right now is not booked
+    .suffix_with(text("LIMIT :k_limit"))
+)
+_RECKON = Prepared(
+    update(tenant_queue)
+    .where(tenant_queue.c.tenant_id == bindparam("k_tenant"))
+    .values(
+        due_at=select(func.min(delivery.c.next_attempt_at))
+        .where(delivery.c.tenant_id == bindparam("k_tenant"), _WAITS)
+        .scalar_subquery(),
+        served_at=bindparam("served_at"),
+    )
+)
 _BOOK = Prepared(
     update(delivery)
     .where(_KEY)
@@ -246,11 +273,8 @@ def claim(tx: Transaction, now_ms: int, node: str, *, limit: int, lease_ms: int)
 
     The rows of these tenants are locked until the commit, so that nodes which claim at once serve different tenants.
     """
-    due = tenant_queue.c.due_at <= now_ms
-    turn = select(tenant_queue.c.tenant_id).where(due).order_by(tenant_queue.c.served_at).limit(min(limit, 64))
-    if tx.skips_locked:
-        turn = turn.with_for_update(skip_locked=True)
-    tenants = [row[0] for row in tx.all(turn)]
+    turn = tx.run(_TURN, {"k_now": now_ms, "k_limit": min(limit, 64)})
+    tenants = [row[0] for row in turn.fetchall()]
     booked: list[Booked] = []
     for left, tenant_id in zip(range(len(tenants), 0, -1), tenants, strict=True):
         share = max((limit - len(booked)) // left, 1)
@@ -261,33 +285,19 @@ def claim(tx: Transaction, now_ms: int, node: str, *, limit: int, lease_ms: int)
 
 
 def _claim_tenant(tx: Transaction, now_ms: int, node: str, tenant_id: str, share: int, lease_ms: int) -> list[Booked]:
-    waiting = (delivery.c.tenant_id == tenant_id) & (delivery.c.state == QUEUED) & (delivery.c.hold == "")
-    rows = tx.all(
-        select(*_CLAIM_COLUMNS)
-        .where(waiting, delivery.c.next_attempt_at <= now_ms)
-        .order_by(delivery.c.next_attempt_at)
-        .limit(share)
-    )
-    booked = []
+    rows = tx.run(_DUE, {"k_tenant": tenant_id, "k_now": now_ms, "k_limit": share}).fetchall()
+    booked, changes = [], []
     for row in rows:
         made = Booked(tenant_id, row[0], row[1], row[2], row[3], row[4], row[5] + 1, row[6], row[7])
         if row[8] and _crashed(tx, now_ms, made):  # somebody had booked it, and is gone
             continue
         key = {"k_tenant": tenant_id, "k_message": made.message_id, "k_number": made.number}
-        tx.run(_BOOK, key | {"until": now_ms + lease_ms, "node": node, "count": made.attempts})
+        changes.append(key | {"until": now_ms + lease_ms, "node": node, "count": made.attempts})
         booked.append(made)
-    _reckon(tx, now_ms, tenant_id, served=True)
+    if changes:
+        tx.run_many(_BOOK, changes)
+    tx.run(_RECKON, {"k_tenant": tenant_id, "served_at": now_ms})
     return booked
-
-
-def _reckon(tx: Transaction, now_ms: int, tenant_id: str, served: bool = False) -> None:
-    """Write the tenant's summary anew from its queue."""
-    waiting = (delivery.c.tenant_id == tenant_id) & (delivery.c.state == QUEUED) & (delivery.c.hold == "")
-    earliest = tx.first(select(func.min(delivery.c.next_attempt_at)).where(waiting))
-    values: dict[str, int | None] = {"due_at": earliest[0]}
-    if served:
-        values["served_at"] = now_ms
-    tx.change(update(tenant_queue).where(tenant_queue.c.tenant_id == tenant_id).values(**values))
 
 
 def recover(tx: Transaction, now_ms: int, node: str, lease_ms: int) -> int:
@@ -299,10 +309,10 @@ def recover(tx: Transaction, now_ms: int, node: str, lease_ms: int) -> int:
     for (tenant_id,) in tx.all(select(tenant_queue.c.tenant_id)):
         ours = (
             (delivery.c.tenant_id == tenant_id)
-            & (delivery.c.state == QUEUED)
-            & (delivery.c.hold == "")
-            & delivery.c.next_attempt_at.between(now_ms + 1, now_ms + lease_ms)
+            & _BOOKED
             & (delivery.c.booked_by == node)
+            & _WAITS
+            & delivery.c.next_attempt_at.between(now_ms + 1, now_ms + lease_ms)
         )
         suspects = tx.all(select(*_FOUND_COLUMNS).where(ours, _UNENDED >= CRASHES - 1).order_by(delivery.c.token))
         found = tx.change(update(delivery).where(ours).values(next_attempt_at=now_ms, booked_by=""))
@@ -622,26 +632,32 @@ def thread_recipients(tx: Transaction, tenant_id: str, thread_id: str) -> set[st
 
 
 SOME_MAILS = 20
+_OF_THREAD = (
+    (message.c.tenant_id == bindparam("k_tenant"))
+    & (message.c.thread_id == bindparam("k_thread"))
+    & (message.c.direction == literal_column("'out'"))
+)
+_SOME_MAILS = Prepared(
+    select(message.c.message_id).where(_OF_THREAD).suffix_with(text(f"LIMIT {SOME_MAILS}"))
+)  # `limit` would add a parameter on SQLite
+_SOME_IDS = [f"k_id{at}" for at in range(SOME_MAILS)]
 _SOME_RECIPIENTS = Prepared(
     select(delivery.c.recipient).where(
-        delivery.c.tenant_id == bindparam("k_tenant"),
-        delivery.c.message_id.in_(
-            select(message.c.message_id)
-            .where(
-                message.c.tenant_id == bindparam("k_tenant"),
-                message.c.thread_id == bindparam("k_thread"),
-                message.c.direction == literal_column("'out'"),
-            )
-            .suffix_with(text(f"LIMIT {SOME_MAILS}"))  # `limit` would add a parameter on SQLite
-        ),
+        delivery.c.tenant_id == bindparam("k_tenant"), delivery.c.message_id.in_([bindparam(n) for n in _SOME_IDS])
     )
 )
 
 
 def some_recipients(tx: Transaction, tenant_id: str, thread_id: str) -> set[str]:
-    """The (lower-case) addresses that some mails of a thread went to: bounded where a thread is not, so unordered."""
-    rows = tx.run(_SOME_RECIPIENTS, {"k_tenant": tenant_id, "k_thread": thread_id}).fetchmany(1000)
-    return {row[0].lower() for row in rows}
+    """The (lower-case) addresses that some mails of a thread went to: bounded where a thread is not, so unordered.
+
+    Two questions, since PostgreSQL joins the two tables by reading every delivery of the tenant.
+    """
+    ids = [row[0] for row in tx.run(_SOME_MAILS, {"k_tenant": tenant_id, "k_thread": thread_id}).fetchall()]
+    if not ids:
+        return set()
+    keys = dict(zip(_SOME_IDS, ids + [ids[0]] * (SOME_MAILS - len(ids)), strict=True))
+    return {row[0].lower() for row in tx.run(_SOME_RECIPIENTS, {"k_tenant": tenant_id, **keys}).fetchmany(1000)}
 
 
 def note_fault(tx: Transaction, now_ms: int, made: Booked) -> None:

@@ -3,12 +3,13 @@
 Filters are values, so that a command, a page and a test ask in the same words.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from string import ascii_letters, digits
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, select, tuple_
+from sqlalchemy import ColumnElement, case, func, literal_column, select, tuple_
 
 from gateway.mail.status import say
 from gateway.store.database import Transaction, from_ms, need_time
@@ -92,15 +93,22 @@ class Tried:
 
 def list_queue(tx: Transaction, tenant_id: str, wanted: Filter, limit: int = 100) -> list[Listed]:
     """A tenant's deliveries, the next due first."""
+    both = wanted.state == "queued" and wanted.held is None  # each half has an index that bounds its work
+    halves = [replace(wanted, held=held) for held in (False, True)] if both else [wanted]
+    rows = [row for half in halves for row in _list(tx, tenant_id, half, limit)]
+    rows.sort(key=lambda row: (row.next_attempt_at, row.message_id, row.number))
+    return [_listed(row) for row in rows[:limit]]
+
+
+def _list(tx: Transaction, tenant_id: str, wanted: Filter, limit: int) -> Sequence[Any]:
     same_message = (message.c.tenant_id == delivery.c.tenant_id) & (message.c.message_id == delivery.c.message_id)
-    rows = tx.all(
+    return tx.all(
         select(delivery, message.c.subject, message.c.rfc_message_id)
         .join_from(delivery, message, same_message)
         .where(*_where(tenant_id, wanted))
         .order_by(delivery.c.next_attempt_at, delivery.c.message_id, delivery.c.number)
         .limit(limit)
     )
-    return [_listed(row) for row in rows]
 
 
 def count_states(tx: Transaction, tenant_id: str) -> dict[str, int]:
@@ -192,7 +200,9 @@ def waits_signed_before(tx: Transaction, tenant_id: str, at_ms: int) -> bool:
 
 def _where(tenant_id: str, wanted: Filter) -> list[ColumnElement[bool]]:
     where: list[ColumnElement[bool]] = [delivery.c.tenant_id == tenant_id]
-    if wanted.state:
+    if wanted.state == "queued":
+        where.append(delivery.c.state == literal_column("'queued'"))  # a literal: the indices are of these rows only
+    elif wanted.state:
         where.append(delivery.c.state == wanted.state)
     if wanted.message_id:
         where.append(delivery.c.message_id == wanted.message_id)
@@ -203,7 +213,8 @@ def _where(tenant_id: str, wanted: Filter) -> list[ColumnElement[bool]]:
     if wanted.older_than:
         where.append(delivery.c.created_at < int(wanted.older_than.timestamp() * 1000))
     if wanted.held is not None:
-        where.append(delivery.c.hold != "" if wanted.held else delivery.c.hold == "")
+        nothing = literal_column("''")
+        where.append(delivery.c.hold != nothing if wanted.held else delivery.c.hold == nothing)
     if wanted.reason:
         by_hold = (delivery.c.hold != "") & delivery.c.hold.icontains(wanted.reason, autoescape=True)
         where.append((delivery.c.reason == wanted.reason) | by_hold)

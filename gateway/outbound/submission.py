@@ -26,7 +26,7 @@ from gateway.outbound.document_mail import address_document, document_message, n
 from gateway.outbound.document_pdf import need_einvoice
 from gateway.outbound.documents import read_document
 from gateway.outbound.handed import Asked, Handed, Rcpt, Ready, Receipt
-from gateway.outbound.handed_document import Found, find_document, where
+from gateway.outbound.handed_document import Found, Where, find_document, look
 from gateway.outbound.ingredients import brand_of
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.limits import LimitReached, ReachedLimits
@@ -45,7 +45,6 @@ from gateway.wire.workers import WorkerFailed
 BLOCKING = 256 * 1024  # bytes from which branding and signing would hold the event loop up for too long
 _NO_HEAD = read_head(b"Subject:\r\n\r\n")  # of a stored document, which no mail hands over
 HOPS = 50  # RFC 5321 §6.3
-EXCERPTED: dict[str, int] = {"depth": 10, "parts": 50}  # how much of a composed mail's tree is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ async def accept(door: Door, handed: Handed, now: datetime) -> Receipt:
 async def _note_refusal(door: Door, handed: Handed, refused: Refused, now: datetime) -> None:
     """Show the tenant what was not taken over, and of which document, as far as that can be read."""
     try:
-        document = (await _find(door, handed.raw)).document
+        document = (await _find(door, handed.raw, (await _look(handed.raw))[1])).document
     except (Refused, WorkerFailed):
         document = None
     addresses = [rcpt.address for rcpt in handed.recipients if not door.letterhead.is_send_address(rcpt.address)]
@@ -164,22 +163,28 @@ async def _prepare_within(door: Door, desk: Desk, handed: Handed, now: datetime)
     control = read_control(head)
     door.reached.check(desk.tenant, handed.credential, control, now)
     _check(control)
-    found = await _find(door, handed.raw)
+    parts, place = await _look(handed.raw)
+    found = await _find(door, handed.raw, place)
     if (made := found.document) is not None:
         known = await door.database.read(get_document, desk.tenant.id, made.type, made.id)
         customer = await door.database.read(known_customer, desk.tenant.id, made)
         found = replace(found, sent_before=bool(known and known.sent_at), customer=customer)
         home = Home(control, "")
     else:
-        home = await _find_home(door, desk, handed, head, control, now)
+        home = await _find_home(door, desk, handed, head, control, parts, now)
     task = (door, desk, handed, head, home, now, found)
     return await asyncio.to_thread(_prepare, *task) if len(handed.raw) > BLOCKING else _prepare(*task)
 
 
-async def _find_home(door: Door, desk: Desk, handed: Handed, head: Head, control: Control, now: datetime) -> Home:
+async def _look(raw: bytes) -> tuple[tuple[Part, ...], Where]:
+    """The parts of a mail and where its document may be, without holding up the event loop."""
+    return await asyncio.to_thread(look, raw) if len(raw) > BLOCKING else look(raw)
+
+
+async def _find_home(
+    door: Door, desk: Desk, handed: Handed, head: Head, control: Control, parts: tuple[Part, ...], now: datetime
+) -> Home:
     """The document and thread of a composed mail: by its fields, else by the number that it shows."""
-    large = len(handed.raw) > BLOCKING
-    parts = await asyncio.to_thread(walk, handed.raw, **EXCERPTED) if large else walk(handed.raw, **EXCERPTED)
     control = name_document(control, head, parts, desk.tenant.options.get("number_patterns", ()))
     about = about_mail(control, head, [rcpt.address for rcpt in handed.recipients], desk)
     if not about.key:
@@ -189,9 +194,8 @@ async def _find_home(door: Door, desk: Desk, handed: Handed, head: Head, control
     return Home(control, place.thread_id, about, parts)
 
 
-async def _find(door: Door, raw: bytes) -> Found:
+async def _find(door: Door, raw: bytes, place: Where) -> Found:
     """The document that a mail hands over, read where that costs nobody else anything."""
-    place = where(raw)
     if place == "nowhere":
         return Found()
     if place == "here" or door.run is None:
@@ -245,7 +249,7 @@ def _prepare(door: Door, desk: Desk, handed: Handed, head: Head, home: Home, now
         head = read_head(raw)
     relayed = frame_relay(
         door.letterhead, desk, raw, head, control, (new_id(), home.thread_id), addresses, handed.credential, now,
-        parts=walk(raw, **EXCERPTED) if control.button else home.parts, smtputf8=handed.smtputf8,
+        parts=look(raw)[0] if control.button else home.parts, smtputf8=handed.smtputf8,
     )  # fmt: skip
     customer = control.customer_name or control.customer or str(addresses[0])
     named = named_in(head, addresses) if control.customer or control.customer_name else ()

@@ -18,6 +18,7 @@ from gateway.config import Config, ConfigError
 from gateway.outbound.delivery import Delivery
 from gateway.outbound.desk import Desks
 from gateway.outbound.domain_watch import DomainWatch
+from gateway.outbound.mx import Resolver
 from gateway.outbound.reminder_runs import ReminderRuns
 from gateway.outbound.rerouting import Rerouting
 from gateway.outbound.routing import Router
@@ -29,7 +30,6 @@ from gateway.serve.doorsteps import DRAIN_SECONDS, Ports, open_doorsteps
 from gateway.serve.lock import former_names, hold
 from gateway.serve.parts import (
     Hosts,
-    ask_own_reasons,
     house_names,
     make_asker,
     make_delivery,
@@ -72,15 +72,35 @@ class House:
     seal: Seal
 
 
+def _open_database(stack: contextlib.AsyncExitStack, config: Config) -> Database:
+    database = Database(config.database_url)
+    stack.callback(database.close)
+    if problem := outdated(database.engine):
+        raise ConfigError(problem)
+    return database
+
+
+def _watch_domains(
+    config: Config, database: Database, resolver: Resolver, clock: Callable[[], datetime], asks_dns: bool
+) -> list[Coroutine[Any, Any, None]]:
+    if not asks_dns:
+        return []
+    return [DomainWatch(database, house_names(config), make_asker(config, resolver), clock).run()]
+
+
+def _say_ready(config: Config, seat: Seat, ports: Ports) -> None:
+    where = {name: getattr(ports, name) for name in Ports.__slots__}
+    if seat.alone:
+        log.info("gateway.ready", node=config.node, **where)
+    else:
+        log.info("gateway.seat_ready", node=config.node, **where)
+
+
 @contextlib.asynccontextmanager
 async def open_house(
-    config: Config,
-    *,
-    clock: Callable[[], datetime] = utc_now,
-    hosts: Hosts | None = None,
-    https_port: int = 443,
+    config: Config, *, clock: Callable[[], datetime] = utc_now, hosts: Hosts | None = None, https_port: int = 443,
     seat: Seat = ALONE,
-) -> AsyncIterator[House]:
+) -> AsyncIterator[House]:  # fmt: skip
     """A gateway that runs while the context lasts.
 
     `hosts` are fixed mail hosts by domain ("*": all others) instead of DNS, for the demo and tests; `https_port` is
@@ -91,10 +111,7 @@ async def open_house(
         former = former_names(config, seat)
         config, seal = seat_config(config, seat), read_seal(config)
         stack.enter_context(hold(config))
-        database = Database(config.database_url)
-        stack.callback(database.close)
-        if problem := outdated(database.engine):
-            raise ConfigError(problem)
+        database = _open_database(stack, config)
         workers = WorkerPool(config.workers.count, config.workers.memory, preload=_PRELOAD)
         stack.callback(workers.close)
         letterhead = make_letterhead(config, await database.write(make_secret, seal, OPERATOR, "reply-key"))
@@ -103,28 +120,21 @@ async def open_house(
         resolver = make_resolver(config, hosts)
         policies, tally = make_policies(config, database, resolver, https_port), Tally(database, clock)
         _run_beside(stack, tally.run(), policies.run(clock))
+        asks_dns = hosts is None or bool(config.delivery.resolver)  # with fixed hosts and no resolver, nobody does
         if seat.first:
             reports = TlsReports(database, seal, letterhead, resolver.questions, resolver.addresses, https_port)
-            rerouting = Rerouting(database, seal, letterhead.shared, tenants, clock)
-            _run_beside(stack, reports.run(clock), rerouting.run())
-        asks_dns = hosts is None or bool(config.delivery.resolver)  # with fixed hosts and no resolver, nobody does
-        if seat.first and asks_dns:
-            _run_beside(stack, DomainWatch(database, house_names(config), make_asker(config, resolver), clock).run())
+            _run_beside(stack, reports.run(clock), Rerouting(database, seal, letterhead.shared, tenants, clock).run())
+            _run_beside(stack, *_watch_domains(config, database, resolver, clock, asks_dns))
         router = Router(make_route(config), resolver, tenants, policies, tally)
-        ask_own_reasons(config)
         delivery = make_delivery(config, database, letterhead, desks, router, workers, clock, seat, former)
         door = make_door(config, database, letterhead, desks, delivery, workers)
-        loop_task = asyncio.create_task(delivery.run(), name="delivery")
-        stack.push_async_callback(_end, delivery, loop_task)
+        stack.push_async_callback(_end, delivery, asyncio.create_task(delivery.run(), name="delivery"))
         _run_beside(stack, listen(database, delivery.poke))
-        if seat.first:
-            _run_beside(stack, ReminderRuns(door, clock).run())
         reception = make_reception(config, database, letterhead, workers, resolver if asks_dns else None)
         if seat.first:
-            _run_beside(stack, make_poller(config, reception, seal, clock).run())
+            _run_beside(stack, ReminderRuns(door, clock).run(), make_poller(config, reception, seal, clock).run())
         ports = await open_doorsteps(stack, config, door, reception, database, letterhead, clock, seat)
-        told = "gateway.ready" if seat.alone else "gateway.seat_ready"
-        log.info(told, node=config.node, **{name: getattr(ports, name) for name in Ports.__slots__})
+        _say_ready(config, seat, ports)
         yield House(config, ports, database, door, delivery, seal)
         log.info("gateway.stopping", node=config.node)
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from gateway.config import Config, ConfigError
 from gateway.mail.address import parse_address
-from gateway.mail.reasons import Rule, ask_first, read_rules
+from gateway.mail.reasons import Rule
 from gateway.outbound.advice_file import AdviceFile
 from gateway.outbound.composition import Composition, compose
 from gateway.outbound.delivery import Delivery
@@ -114,15 +114,6 @@ def make_door(
         delivery.offer, delivery.has_room, partial(workers.run, seconds=config.workers.parse_seconds),
         config.submission.max_recipients,
     )  # fmt: skip
-
-
-def ask_own_reasons(config: Config) -> None:
-    """Let the operator's rules on why mail failed come before ours, in this process. Raises ConfigError."""
-    try:
-        path = config.path(config.delivery.reasons) if config.delivery.reasons else None
-        ask_first(AdviceFile(path, read_rules, "reasons") if path else None)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"delivery.reasons cannot be used: {error}") from None
 
 
 def _advice(config: Config) -> Callable[[], Iterable[Rule] | None]:

@@ -5,11 +5,13 @@ Called when a house is opened; every way mail comes in (the receiver's ports, te
 
 from functools import partial
 
-from gateway.config import Config
+from gateway.config import Config, ConfigError
 from gateway.inbound.destinations import Names
 from gateway.inbound.reception import Reception, Unreadable
 from gateway.inbound.sender_checks import SenderChecks
+from gateway.mail.reasons import ask_first, read_rules
 from gateway.mail.received import ReceivedMail, judge_again, read_mail
+from gateway.outbound.advice_file import AdviceFile
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.mx import Resolver
 from gateway.store.database import Database
@@ -19,13 +21,23 @@ from gateway.wire.workers import WorkerFailed, WorkerPool
 def make_reception(
     config: Config, database: Database, letterhead: Letterhead, workers: WorkerPool, resolver: Resolver | None
 ) -> Reception:
-    """The reception; without a resolver nobody's sender is checked."""
+    """The reception; without a resolver nobody's sender is checked. Raises ConfigError."""
+    _ask_own_reasons(config)
     names = Names(
         letterhead.return_domain, letterhead.inbox_domain, letterhead.reply_key, letterhead.hostname,
         letterhead.shared.key,
     )  # fmt: skip
     checks = SenderChecks(resolver.questions.lookup, workers.run) if resolver is not None else None
     return Reception(database, partial(_read, workers, config.workers.parse_seconds), names, checks)
+
+
+def _ask_own_reasons(config: Config) -> None:
+    """Let the operator's rules on why mail failed come before ours, in this process. Raises ConfigError."""
+    try:
+        path = config.path(config.delivery.reasons) if config.delivery.reasons else None
+        ask_first(AdviceFile(path, read_rules, "delivery.reasons") if path else None)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"delivery.reasons cannot be used: {error}") from None
 
 
 async def _read(workers: WorkerPool, seconds: float, raw: bytes) -> ReceivedMail:

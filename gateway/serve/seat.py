@@ -5,13 +5,13 @@ configuration sets for the node are divided, at least 1 for each; the name of a 
 that what it had booked is its own when it is started again. Loops that a house needs once run in seat 1.
 """
 
-import struct
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from typing import Any
 
 from gateway.config import Config
 
 MOST = 64  # seats of one node
-LENGTH = struct.Struct(">I")  # of what a supervisor sends to a process
 ORPHAN_SECONDS = 40.0  # for a process to end in good order once its supervisor is gone
 
 
@@ -59,3 +59,18 @@ def seat_config(config: Config, seat: Seat) -> Config:
         changes.setdefault(section, {})[key] = seat.share(getattr(getattr(config, section), key))
     sections = {name: replace(getattr(config, name), **values) for name, values in changes.items()}
     return replace(config, node=f"{config.node}.{seat.number}", **sections)
+
+
+def pack(config: Config, seat: Seat) -> bytes:
+    """What a supervisor sends to a process, in one line."""
+    return json.dumps([asdict(config), asdict(seat)]).encode() + b"\n"
+
+
+def unpack(line: bytes) -> tuple[Config, Seat]:
+    """The reverse of `pack`."""
+    data, seat = json.loads(line)
+    values: dict[str, Any] = {}
+    for f in fields(Config):
+        section: Any = f.type if is_dataclass(f.type) else None
+        values[f.name] = section(**data[f.name]) if section else data[f.name]
+    return Config(**values), Seat(**seat)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import os
-import pickle
 import signal
 import socket
 import threading
@@ -22,14 +21,18 @@ from gateway.config import Config, ConfigError
 from gateway.serve.house import open_house
 from gateway.serve.logs import set_up_logging
 from gateway.serve.process import loop_factory
-from gateway.serve.seat import LENGTH, ORPHAN_SECONDS, Seat
+from gateway.serve.seat import ORPHAN_SECONDS, Seat, unpack
 
 
 def main() -> None:
     """Take a seat and serve until told to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = socket.socket(fileno=os.dup(0))
-    config, seat = pickle.loads(_read(channel, LENGTH.unpack(_read(channel, LENGTH.size))[0]))  # noqa: S301 our own supervisor's
+    with channel.makefile("rb") as file:
+        line = file.readline()
+    if not line:
+        raise SystemExit(1)  # the supervisor ended before it could say what to do
+    config, seat = unpack(line)
     set_up_logging(config.log)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         told = runner.run(_serve(config, seat, channel))
@@ -63,16 +66,6 @@ def _watch(channel: socket.socket, soon: Callable[..., Any], end: Callable[[], N
 def _tell(channel: socket.socket, what: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):  # it is gone: `_watch` sees it, too
         channel.sendall(json.dumps(what).encode() + b"\n")
-
-
-def _read(channel: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        part = channel.recv(size - len(data))
-        if not part:
-            raise SystemExit(1)  # the supervisor ended before it could say what to do
-        data += part
-    return data
 
 
 if __name__ == "__main__":

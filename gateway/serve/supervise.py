@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -23,7 +22,7 @@ from gateway.config import Config, ConfigError
 from gateway.serve.lock import await_former, hold
 from gateway.serve.logs import set_up_logging
 from gateway.serve.ports import bind_port
-from gateway.serve.seat import LENGTH, MOST, ORPHAN_SECONDS, Seat
+from gateway.serve.seat import MOST, ORPHAN_SECONDS, Seat, pack
 
 log = structlog.get_logger()
 
@@ -170,8 +169,7 @@ async def _start(config: Config, seat: Seat) -> AsyncIterator[tuple[asyncio.subp
             )
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
-            body = pickle.dumps((config, seat))
-            writer.write(LENGTH.pack(len(body)) + body)
+            writer.write(pack(config, seat))
             yield process, reader
         finally:
             writer.close()

@@ -373,6 +373,8 @@ content = Table(
 )
 
 _QUEUED = text("state = 'queued' AND hold = ''")
+_HELD = text("state = 'queued' AND hold <> ''")
+_BOOKED = text("booked_by <> ''")
 
 delivery = Table(
     "delivery",
@@ -400,6 +402,8 @@ delivery = Table(
     _number("unclear"),  # how many attempts lost the connection after the final dot
     _at("late_at"),  # when the thread was told that it is late
     Index("delivery_due", "tenant_id", "next_attempt_at", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
+    Index("delivery_held", "tenant_id", "next_attempt_at", sqlite_where=_HELD, postgresql_where=_HELD),
+    Index("delivery_booked", "tenant_id", "booked_by", sqlite_where=_BOOKED, postgresql_where=_BOOKED),
     Index("delivery_token", "token"),
     Index("delivery_recipient", "tenant_id", text("lower(recipient)")),  # people write addresses as they like
     comment="outbound/queue",

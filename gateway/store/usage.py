@@ -95,19 +95,27 @@ def _row(tenant_id: str, credential: str, hour: Hour) -> dict[str, Any]:
 
 def accepted_by_hour(tx: Transaction, tenant_id: str, since_ms: int) -> list[Hour]:
     """What was queued for a tenant since a time, by the messages themselves: for tenants without a limit too."""
-    hour = message.c.created_at // HOUR_MS
     same = (delivery.c.tenant_id == message.c.tenant_id) & (delivery.c.message_id == message.c.message_id)
-    rows = tx.all(
-        select(message.c.credential_id, hour, func.count(message.c.message_id.distinct()), func.count())
-        .join_from(message, delivery, same)
+    count = select(func.count()).select_from(delivery).where(same).scalar_subquery()  # a join walks all for each
+    each = (
+        select(
+            message.c.credential_id,
+            (message.c.created_at // HOUR_MS).label("hour"),
+            count.label("recipients"),
+        )
         .where(
             message.c.tenant_id == tenant_id,
             message.c.message_id >= id_at(max(since_ms - _SLACK_MS, 0)),
             message.c.direction == "out",
             message.c.created_at >= since_ms,
         )
-        .group_by(message.c.credential_id, hour)
-        .order_by(hour, message.c.credential_id)
+        .subquery()
+    )
+    rows = tx.all(
+        select(each.c.credential_id, each.c.hour, func.count(), func.sum(each.c.recipients))
+        .where(each.c.recipients > 0)  # what was stored only has none
+        .group_by(each.c.credential_id, each.c.hour)
+        .order_by(each.c.hour, each.c.credential_id)
     )
     return [Hour(row[0], int(row[1]) * HOUR_MS, int(row[2]), int(row[3])) for row in rows]
 

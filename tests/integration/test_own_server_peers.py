@@ -123,7 +123,7 @@ def test_a_postfix_that_owns_its_senders_teaches_the_return_path(
                 assert (await journey.settled(sent.message_id, "relayed"))["attempts"] == 1
             assert (await kept(journey)).server.return_path == "tenant"
             assert postfix.log().count("not owned by user") == 1
-            found = await trial(journey, 4)
+            found = await trial(journey, 15)
             assert found["arrival"].state == "ok"
             assert found["reports"].state == "warning"
             assert f"go to {ADDRESS}: forward what comes there to acme@{INBOX}" in found["reports"].words

@@ -192,6 +192,10 @@ def _paid(tx: Transaction, house: House, credential: str) -> None:
     pdf = b"%PDF-1.4 payment order"
     detail = {
         "quoted": "> Am emis contul de plată 2026-0117 pentru Client SRL", "why": [], "from_unknown": False,
+        "placed_by": "number", "confidence": "likely", "checked": {
+            "spf": "pass", "spf_domain": "client.example", "dkim": [["client.example", "pass"]], "dmarc": "pass",
+            "policy": "reject",
+        },
         "attachments": [{"filename": "ordin de plată.pdf", "content_type": "application/pdf", "size": len(pdf),
                          "sha256": sha256(pdf).hexdigest()}],
     }  # fmt: skip
@@ -254,7 +258,10 @@ def _unknown_author(tx: Transaction, house: House) -> None:
     house.threads["hostile"] = thread
     come(tx, house, "hostile", at, thread, "person", '"Ana Rusu" <ana@cllent.example>',
          "<script>alert('x')</script> Новые реквизиты", "<img src=x onerror=alert(1)>\nПросим платить на новый счёт.",
-         detail={"from_unknown": True, "quoted": "<b>quoted</b>"})  # fmt: skip
+         detail={"from_unknown": True, "quoted": "<b>quoted</b>",
+                 "perhaps": [[house.threads["paid"], "Cont de plată 2026-0117 de la Alfa Consulting SRL"]],
+                 "checked": {"spf": "fail", "spf_domain": "cllent.example", "dkim": [], "dmarc": "fail",
+                             "policy": "reject"}})  # fmt: skip
 
 
 def _foreign(tx: Transaction, house: House) -> None:

@@ -89,8 +89,9 @@ def mail(recipient: str, **fields: str) -> str:
     return "".join(f"{name.replace('_', '-')}: {value}\n" for name, value in head.items()) + "\nBună ziua\n"
 
 
-def send(shell: Shell, recipient: str, **fields: str) -> str:
+def send(shell: Shell, recipient: str, tenant: str = "", **fields: str) -> str:
     """Send a composed mail; its message id."""
-    made = shell("send", "--json", "-", given=mail(recipient, **fields)).json
+    named = ("--tenant", tenant) if tenant else ()
+    made = shell("send", *named, "--json", "-", given=mail(recipient, **fields)).json
     assert re.fullmatch(ID, made[0]["message"])
     return str(made[0]["message"])

@@ -41,7 +41,8 @@ ssl = yes
 ssl_cert = <{cert}
 ssl_key = <{key}
 disable_plaintext_auth = no
-auth_mechanisms = plain login
+auth_mechanisms = plain login{mechanisms}
+{tokens}
 passdb {{
   driver = passwd-file
   args = scheme=PLAIN username_format=%u {room}/users/%u
@@ -86,6 +87,22 @@ namespace inbox {{
     auto = create
   }}
 }}
+"""
+
+
+_TOKENS = """\
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {room}/oauth2.conf.ext
+}}
+"""
+_OAUTH = """\
+introspection_mode = post
+introspection_url = {introspect}
+username_attribute = username
+active_attribute = active
+active_value = true
 """
 
 
@@ -138,8 +155,13 @@ class Dovecot:
 
 
 @contextlib.contextmanager
-def start_dovecot(users: Mapping[str, str] | None = None) -> Iterator[Dovecot]:
-    """Run a Dovecot of our own with users (address -> password); more may be added while it runs."""
+def start_dovecot(
+    users: Mapping[str, str] | None = None, *, introspect: str = "", mechanisms: str = " xoauth2 oauthbearer"
+) -> Iterator[Dovecot]:
+    """Run a Dovecot of our own with users (address -> password); more may be added while it runs.
+
+    With `introspect` tokens are taken too, of whom that address says they are (RFC 7662).
+    """
     program = require("dovecot")
     if not Path("/usr/lib/dovecot/imap").exists() or not Path("/usr/lib/dovecot/lmtp").exists():
         missing("Dovecot's IMAP and LMTP servers are not installed: apt-get install dovecot-imapd dovecot-lmtpd")
@@ -151,8 +173,19 @@ def start_dovecot(users: Mapping[str, str] | None = None) -> Iterator[Dovecot]:
         owner = {"user": room.owner.pw_name, "uid": room.owner.pw_uid, "gid": room.owner.pw_gid, "group": _group(room)}
         config = room.write(
             "dovecot.conf",
-            _CONFIG.format(room=room.path, cert=cert, key=key, imap=imap, imaps=imaps, lmtp=lmtp, **owner),
+            _CONFIG.format(
+                room=room.path,
+                cert=cert,
+                key=key,
+                imap=imap,
+                imaps=imaps,
+                lmtp=lmtp,
+                **owner,
+                mechanisms=mechanisms if introspect else "",
+                tokens=_TOKENS.format(room=room.path) if introspect else "",
+            ),
         )
+        room.write("oauth2.conf.ext", _OAUTH.format(introspect=introspect))
         for user, password in (users or {}).items():
             _write_user(room, user, password)
         with run("dovecot", [program, "-F", "-c", config], room, log=room.path / "dovecot.log") as server:

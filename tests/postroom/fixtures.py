@@ -16,9 +16,11 @@ import pytest
 
 from postroom import dovecot as _dovecot
 from postroom import exim as _exim
+from postroom import hostile as _hostile
 from postroom import opendkim as _opendkim
 from postroom import postfix as _postfix
 from postroom import postgres as _postgres
+from postroom import rspamd as _rspamd
 from postroom import submission as _submission
 from postroom import unbound as _unbound
 from postroom.chromium import Chromium
@@ -78,9 +80,23 @@ def start_exim() -> Iterator[Callable[..., _exim.Exim]]:
 
 
 @pytest.fixture
+def start_hostile() -> Iterator[Callable[..., _hostile.Hostile]]:
+    """Start hostile mail servers for this test: see postroom.hostile.start_hostile."""
+    with _starting(_hostile.start_hostile) as start:
+        yield start
+
+
+@pytest.fixture
 def start_opendkim() -> Iterator[Callable[..., _opendkim.OpenDkim]]:
     """Start an OpenDKIM for this test: see postroom.opendkim.start_opendkim."""
     with _starting(_opendkim.start_opendkim) as start:
+        yield start
+
+
+@pytest.fixture
+def start_rspamd() -> Iterator[Callable[..., _rspamd.Rspamd]]:
+    """Start an rspamd for this test: see postroom.rspamd.start_rspamd."""
+    with _starting(_rspamd.start_rspamd) as start:
         yield start
 
 

@@ -3,7 +3,7 @@
 from gateway.mail.advice import Advice
 from gateway.mail.reasons import read_words
 from gateway.mail.status import Action, DeliveryStatus
-from gateway.outbound.destinations import FIRST_REST, LONGEST_REST, Bounds, Destination, Flow, Flows
+from gateway.outbound.destinations import FIRST_REST, LATEST, LINE, LONGEST_REST, SOON, Bounds, Destination, Flow, Flows
 from gateway.outbound.queue import Booked
 from gateway.outbound.routing import Route, Way
 
@@ -75,6 +75,32 @@ def test_tenants_have_their_turns_however_long_another_ones_line_is() -> None:
     numbers = [made.message_id for made in destination.take_all()]
     assert numbers == sorted(numbers), "in order within a tenant"
     assert destination.take() is None and len(destination) == 0
+
+
+def test_a_full_line_of_one_tenant_is_no_full_line_of_another() -> None:
+    destination = Destination("k", Way("k", "b.example", Route("h")), Flow(Bounds()))
+    for number in range(LINE):
+        assert not destination.is_full("big")
+        destination.add(booked("big", number))
+    assert destination.is_full("big") and not destination.is_full("small")
+    destination.take()
+    assert not destination.is_full("big")
+
+
+def test_what_found_a_full_line_comes_again_at_twice_the_speed_of_the_line() -> None:
+    destination, now = Destination("k", Way("k", "b.example", Route("h")), Flow(Bounds())), NOW
+    for number in range(5 * LINE):
+        destination.add(booked("big", number))
+    assert destination.turn(now) > now + SOON, "nothing is known yet"
+    for _ in range(45):  # a hundred a second
+        now += 1
+        for _ in range(100):
+            destination.take()
+        first = destination.turn(now)
+    turns = [destination.turn(now) for _ in range(2000)]
+    assert 2000 / 210 < turns[-1] - first < 2000 / 150
+    assert now + SOON < first <= now + LINE / 150, "before the line has ended"
+    assert max(destination.turn(now) for _ in range(200_000)) == now + LATEST
 
 
 def test_a_pace_is_remembered_by_destination() -> None:

@@ -73,12 +73,13 @@ def test_a_mail_has_an_absence_only_when_it_is_an_automatic_answer() -> None:
 
 RETURNED = (
     "From: Pilda SRL <facturi@pilda.example>\nTo: ana@client.example\nSubject: Factura 102\n"
-    "Date: Mon, 16 Nov 2026 08:59:58 +0200\nMessage-ID: <01HQ7inv@return.pilda.example>\nMIME-Version: 1.0\n\nBuna ziua\n"
+    "Date: Mon, 16 Nov 2026 08:59:58 +0200\nMessage-ID: <01HQ7inv@return.pilda.example>\nMIME-Version: 1.0\n\n"
+    "Buna ziua\n"
 )
 NOTICE = (
-    "This is the mail system at host out.pilda.example.\n\nI'm sorry to have to inform you that your message could not\n"
-    "be delivered to one or more recipients.\n\n<ana@client.example>: host mx.client.example[192.0.2.30] said: 550 5.1.1\n"
-    "    <ana@client.example>: User unknown (in reply to RCPT TO command)\n"
+    "This is the mail system at host out.pilda.example.\n\nI'm sorry to have to inform you that your message could "
+    "not\nbe delivered to one or more recipients.\n\n<ana@client.example>: host mx.client.example[192.0.2.30] said: "
+    "550 5.1.1\n    <ana@client.example>: User unknown (in reply to RCPT TO command)\n"
 )
 REPORT = (
     "Return-Path: <>\nFrom: MAILER-DAEMON@out.pilda.example (Mail Delivery System)\nTo: facturi@pilda.example\n"

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.config import Config, ConfigError, Delivery, Submission
 from gateway.serve.lock import former_names, hold
-from gateway.serve.seat import SHARED, Seat, seat_config
+from gateway.serve.seat import SHARED, Seat, pack, seat_config, unpack
 
 
 def test_a_seat_alone_has_the_whole_and_the_nodes_name() -> None:
@@ -26,6 +26,11 @@ def test_seats_share_what_the_node_may_use_and_each_has_at_least_one() -> None:
 def test_what_is_shared_is_a_number_of_the_configuration(name: str) -> None:
     section, _, key = name.partition(".")
     assert isinstance(getattr(getattr(Config(), section), key), int)
+
+
+def test_a_process_has_the_configuration_that_its_supervisor_has() -> None:
+    config = Config(node="a", submission=Submission(port=2525), folder="/somewhere")
+    assert unpack(pack(config, Seat(2, 3))) == (config, Seat(2, 3))
 
 
 def test_names_of_seats_that_are_no_more_are_former_unless_somebody_holds_them(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from gateway.mail.dsn.report import ReportedRecipient, Returned
 from gateway.mail.dsn.shapes import Found, find_recipients, read_table
 from gateway.mail.status import Action, DeliveryStatus
 
-
 _NO_WORDS = re.compile(r"[\W\d_]+")
 
 

@@ -16,7 +16,7 @@ from gateway.mail.dsn.prose import add_prose, merge_fields, read_prose, read_unn
 from gateway.mail.dsn.report import Report, ReportedRecipient, Returned
 from gateway.mail.dsn.returned import read_header_text, read_id, read_ids, read_returned
 from gateway.mail.dsn.scope import NOTIFICATION_TYPES, STATUS_TYPES, Scope, scope_of, split_words
-from gateway.mail.reasons import reason_of
+from gateway.mail.reasons import PASSING, reason_of
 from gateway.mail.status import Action, DeliveryStatus
 
 _FIELDS_IN_PROSE = re.compile(r"^[ \t>]*(?:final-recipient|original-recipient)[ \t]*:", re.I | re.M)
@@ -53,13 +53,8 @@ def read_report(mail: Mail, inside: int = -1) -> Report:
             recipients, how = read_unnamed(notice, original, own), "returned mail"
         elif recipients and len(set(original.to)) == 1:
             recipients = [replace(recipients[0], address=original.to[0], final=original.to[0])]
-    recipients = [replace(one, status=one.status.because(reason_of(judged(one)))) for one in _unique(recipients)]
-    if len(recipients) == 1 and recipients[0].status.reason == "unknown":
-        # The words for it may stand before the address, or in a section of their own.
-        status = recipients[0].status
-        recipients = [replace(recipients[0], status=status.because(reason_of(replace(status, text=tidy(notice)))))]
     return Report(
-        tuple(recipients),
+        tuple(_with_reasons(_unique(recipients), notice)),
         original,
         how=how,
         text=notice.strip()[:20_000],
@@ -67,6 +62,17 @@ def read_report(mail: Mail, inside: int = -1) -> Report:
         arrival_at=read_date(blocks.message.get("arrival-date", "")),
         envelope_id=_unescape(blocks.message.get("original-envelope-id", "")),
     )
+
+
+def _with_reasons(recipients: list[ReportedRecipient], notice: str) -> list[ReportedRecipient]:
+    """Each with its reason. For a single one it may stand before its address, or in a section of its own."""
+    found = [replace(one, status=one.status.because(reason_of(judged(one)))) for one in recipients]
+    if len(found) == 1 and found[0].status.reason == "unknown":
+        status = found[0].status
+        reason = reason_of(replace(status, text=tidy(notice)))
+        if reason not in PASSING:  # of a server's general advice, "try again later" is no reason
+            return [replace(found[0], status=status.because(reason))]
+    return found
 
 
 def judged(one: ReportedRecipient) -> DeliveryStatus:

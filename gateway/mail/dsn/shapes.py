@@ -244,12 +244,29 @@ def _cut_blocks(lines: list[str], chosen: list[Found]) -> None:
     """Give each recipient the lines from its address to the next recipient's, the best of its places first."""
     marks = sorted((number, index) for index, one in enumerate(chosen) for number in one.lines)
     texts: list[list[str]] = [[] for _ in chosen]
+    ends = [_paragraph_above(lines, one) for one in chosen]
+    if len(chosen) > 1 and all(ends):
+        for one, text in zip(chosen, ends, strict=True):
+            one.text = text
+        return
     for place, (number, index) in enumerate(marks):
         later = next((at for at, other in marks[place + 1 : place + 50] if other != index and at > number), len(lines))
         texts[index].append("\n".join(_block(lines, number, min(later, number + 60))))
     for one, blocks in zip(chosen, texts, strict=True):
         blocks.sort(key=lambda block: -_worth(block))
         one.text = blocks[0][:4000] if blocks else ""
+
+
+def _paragraph_above(lines: list[str], one: Found) -> str:
+    """The paragraph that an address alone on its line ends, as some write the reason above it; "" when it ends none."""
+    for number in one.lines[:1]:
+        alone = lines[number].strip(_TRIM_BEFORE + _TRIM_AFTER) == one.address
+        last = number + 1 == len(lines) or not lines[number + 1].strip()
+        above = lines[number - 1].strip() if number else ""
+        if alone and last and above and "@" not in above and not above.endswith(":"):
+            start = next((at for at in range(number, max(0, number - 12), -1) if not lines[at - 1].strip()), number)
+            return "\n".join(lines[start : number + 1])[:4000]
+    return ""
 
 
 def _block(lines: list[str], start: int, end: int) -> list[str]:

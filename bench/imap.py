@@ -1,0 +1,174 @@
+"""How fast a mailbox is taken in: 10,000 mails from a real Dovecot, parsed and stored durably, beside its peers.
+
+    python -m bench.imap [--mails 10000] [--takes all|reports_and_replies]
+
+Peers: mbsync with its fsync (when it is installed), and imapclient in batches of 200 with the standard library's
+parser, which stores nothing. Everything runs on this machine; the mailbox is a maildir of 3 to 60 KB mails in the page
+cache. Ours is the poller's own pull: worker processes, the SQLite database with synchronous=FULL, cursor and all.
+"""
+
+import argparse
+import asyncio
+import email
+import email.policy
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from postroom.dovecot import PASSWORD, Dovecot, start_dovecot  # noqa: E402
+
+from gateway.cli.setup import make_installation  # noqa: E402
+from gateway.config import Config  # noqa: E402
+from gateway.inbound.destinations import Names  # noqa: E402
+from gateway.inbound.imap_pull import Pull, Threads  # noqa: E402
+from gateway.inbound.imap_session import Login, open_session  # noqa: E402
+from gateway.inbound.imap_wire import Patience  # noqa: E402
+from gateway.inbound.reception import Reception  # noqa: E402
+from gateway.mail.received import read_mail  # noqa: E402
+from gateway.store.database import Database  # noqa: E402
+from gateway.store.mailbox_account import Account  # noqa: E402
+from gateway.store.mailboxes import add_mailbox, claim_mailboxes, get_mailbox  # noqa: E402
+from gateway.store.routes import Secret  # noqa: E402
+from gateway.store.sealed import read_key_file  # noqa: E402
+from gateway.store.tenants import add_tenant  # noqa: E402
+from gateway.wire.workers import WorkerPool  # noqa: E402
+
+USER = "bench@acme.test"
+SIZES, WEIGHTS = (3000, 5000, 8000, 15000, 30000, 60000), (30, 30, 15, 10, 10, 5)
+
+
+def fill(dovecot: Dovecot, mails: int) -> int:
+    """A maildir of plain and multipart mails; the bytes in all."""
+    chance, total = random.Random(5), 0
+    folder = dovecot.room.path / "mail" / USER
+    for name in ("cur", "new", "tmp"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for number in range(mails):
+        size = chance.choices(SIZES, WEIGHTS)[0]
+        raw = _mail(number, size, chance)
+        (folder / "cur" / f"{1790000000 + number}.M{number}P1.bench,S={len(raw)}:2,").write_bytes(raw)
+        total += len(raw)
+    for path in (folder, *folder.rglob("*")):
+        shutil.chown(path, dovecot.room.owner.pw_uid, dovecot.room.owner.pw_gid)
+    return total
+
+
+def _mail(number: int, size: int, chance: random.Random) -> bytes:
+    head = (f"From: Client {number} <c{number}@client{number % 500}.test>\nTo: {USER}\nSubject: Re: Factura {number}\n"
+            f"Date: Tue, 24 Nov 2026 10:00:00 +0200\nMessage-ID: <{number}.bench@client.test>\nMIME-Version: 1.0\n"
+            f"In-Reply-To: <f{number}@else.test>\n")  # fmt: skip
+    words = "Bună ziua, am achitat factura ieri după-amiază.\n" * 8
+    if size < 6000:
+        more = "rând de text obișnuit\n" * (size // 24)
+        return f"{head}Content-Type: text/plain; charset=utf-8\n\n{words}{more}".encode()
+    data = "\n".join(chance.randbytes(54).hex()[:76] for _ in range(size // 77))
+    return (f'{head}Content-Type: multipart/mixed; boundary="b"\n\n--b\nContent-Type: text/plain; charset=utf-8\n\n{words}\n'
+            f"--b\nContent-Type: application/pdf; name=plata.pdf\nContent-Transfer-Encoding: base64\n\n{data}\n--b--\n").encode()  # fmt: skip
+
+
+async def ours(dovecot: Dovecot, folder: Path, takes: str, workers: int) -> tuple[float, int]:
+    """(seconds, mails kept or judged) of the poller's pull into a fresh database."""
+    config = Config(data=str(folder))
+    make_installation(config)
+    database, seal = Database(config.database_url), read_key_file(folder / "gateway.key")
+    now = datetime.now(UTC)
+    tenant = await database.write(add_tenant, now, "bench", "Bench SRL")
+    made = Account(host="127.0.0.1", port=dovecot.imap_port, security="none", username=USER, takes=takes,
+                   since="2026-01-01")  # fmt: skip
+    await database.write(add_mailbox, now, seal, tenant.id, "box", made, Secret(password=PASSWORD))
+    pool = WorkerPool(workers, preload=("gateway.mail.received",))
+    reception = Reception(database, partial(pool.run, read_mail, seconds=10), Names("r.test", "i.test", b"k"))
+    with ThreadPoolExecutor(1) as threads:
+        ready = await asyncio.gather(*(pool.run(read_mail, b"", seconds=60) for _ in range(workers)))
+        assert ready
+        started = time.perf_counter()
+        now_ms = int(now.timestamp() * 1000) + 1000
+        (box,) = await database.write(claim_mailboxes, now_ms, "n1", now_ms + 10**7, 1)
+        session = open_session(made, Login(USER, PASSWORD), None, Patience())
+        pull = Pull(reception, "n1", box, session, Threads(threads), lambda: datetime.now(UTC), Patience())
+        while await pull.run():
+            pass
+        seconds = time.perf_counter() - started
+        session.close()
+    found = await database.read(get_mailbox, tenant.id, "box")
+    pool.close()
+    database.close()
+    assert found is not None
+    return seconds, found.taken + found.passed
+
+
+def imapclient_and_stdlib(dovecot: Dovecot) -> tuple[float, int]:
+    """Batches of 200, parsed by the standard library; nothing is stored."""
+    from imapclient import IMAPClient  # the peer
+
+    started, count = time.perf_counter(), 0
+    with IMAPClient("127.0.0.1", dovecot.imap_port, ssl=False) as client:
+        client.login(USER, PASSWORD)
+        client.select_folder("INBOX", readonly=True)
+        uids = client.search()[:3000]
+        for begin in range(0, len(uids), 200):
+            for data in client.fetch(uids[begin : begin + 200], ["BODY.PEEK[]"]).values():
+                mail = email.message_from_bytes(data[b"BODY[]"], policy=email.policy.default)
+                [part.get_content() for part in mail.walk() if not part.is_multipart()]
+                count += 1
+    return time.perf_counter() - started, count
+
+
+def mbsync(dovecot: Dovecot, folder: Path) -> tuple[float, int] | None:
+    """mbsync into a maildir with its usual fsync; None when it is not installed."""
+    program = shutil.which("mbsync")
+    if program is None:
+        return None
+    (folder / "m").mkdir()
+    (folder / "rc").write_text(
+        f"IMAPAccount a\nHost 127.0.0.1\nPort {dovecot.imap_port}\nUser {USER}\nPass {PASSWORD}\nSSLType None\n"
+        "AuthMechs LOGIN\n\nIMAPStore r\nAccount a\n\n"
+        f"MaildirStore l\nPath {folder}/m/\nInbox {folder}/m/INBOX\nSubFolders Verbatim\n\n"
+        "Channel c\nFar :r:\nNear :l:\nPatterns INBOX\nCreate Near\nSync Pull\nSyncState *\n"
+    )
+    started = time.perf_counter()
+    subprocess.run([program, "-q", "-c", str(folder / "rc"), "c"], check=False)
+    return time.perf_counter() - started, len(list((folder / "m" / "INBOX").glob("*/*")))
+
+
+def main() -> None:
+    """Measure each, ours first and last, and print the ratios."""
+    parser = argparse.ArgumentParser(description="how fast a mailbox is taken in")
+    parser.add_argument("--mails", type=int, default=10_000)
+    parser.add_argument("--takes", default="all")
+    parser.add_argument("--workers", type=int, default=2)
+    chosen = parser.parse_args()
+    with start_dovecot() as dovecot, tempfile.TemporaryDirectory(prefix="bench-imap-") as name:
+        folder = Path(name)
+        dovecot.add_user(USER)
+        print(f"{chosen.mails} mails, {fill(dovecot, chosen.mails) / 1e6:.0f} MB")
+        imapclient_and_stdlib(dovecot)  # Dovecot writes its index
+        rates: dict[str, float] = {}
+        runs = {
+            "imapclient + stdlib": lambda: imapclient_and_stdlib(dovecot),
+            "mbsync, fsync": lambda: mbsync(dovecot, folder),
+            f"ours, {chosen.takes}": lambda: asyncio.run(ours(dovecot, folder / "ours", chosen.takes, chosen.workers)),
+        }
+        for what, run in runs.items():
+            if (done := run()) is None:
+                print(f"{what:28} is not installed")
+                continue
+            rates[what] = done[1] / done[0]
+            print(f"{what:28} {rates[what]:8.0f} mails/s  ({done[1]} in {done[0]:.1f} s)")
+        mine = rates.pop(f"ours, {chosen.takes}")
+        for what, rate in rates.items():
+            print(f"{mine / rate:.1f} times {what}")
+
+
+if __name__ == "__main__":
+    main()
