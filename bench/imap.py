@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from threading import enumerate as enumerate_threads
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -30,14 +31,15 @@ from postroom.dovecot import PASSWORD, Dovecot, start_dovecot  # noqa: E402
 from gateway.cli.setup import make_installation  # noqa: E402
 from gateway.config import Config  # noqa: E402
 from gateway.inbound.destinations import Names  # noqa: E402
+from gateway.inbound.imap_poller import ImapPoller, Pace  # noqa: E402
 from gateway.inbound.imap_pull import Pull, Threads  # noqa: E402
 from gateway.inbound.imap_session import Login, open_session  # noqa: E402
 from gateway.inbound.imap_wire import Patience  # noqa: E402
 from gateway.inbound.reception import Reception  # noqa: E402
-from gateway.mail.received import read_mail  # noqa: E402
+from gateway.mail.received import ReceivedMail, read_mail  # noqa: E402
 from gateway.store.database import Database  # noqa: E402
 from gateway.store.mailbox_account import Account  # noqa: E402
-from gateway.store.mailboxes import add_mailbox, claim_mailboxes, get_mailbox  # noqa: E402
+from gateway.store.mailboxes import add_mailbox, claim_mailboxes, get_mailbox, list_mailboxes  # noqa: E402
 from gateway.store.routes import Secret  # noqa: E402
 from gateway.store.sealed import read_key_file  # noqa: E402
 from gateway.store.tenants import add_tenant  # noqa: E402
@@ -72,8 +74,10 @@ def _mail(number: int, size: int, chance: random.Random) -> bytes:
         more = "rând de text obișnuit\n" * (size // 24)
         return f"{head}Content-Type: text/plain; charset=utf-8\n\n{words}{more}".encode()
     data = "\n".join(chance.randbytes(54).hex()[:76] for _ in range(size // 77))
-    return (f'{head}Content-Type: multipart/mixed; boundary="b"\n\n--b\nContent-Type: text/plain; charset=utf-8\n\n{words}\n'
-            f"--b\nContent-Type: application/pdf; name=plata.pdf\nContent-Transfer-Encoding: base64\n\n{data}\n--b--\n").encode()  # fmt: skip
+    return (f'{head}Content-Type: multipart/mixed; boundary="b"\n\n--b\n'
+            f"Content-Type: text/plain; charset=utf-8\n\n{words}\n"
+            f"--b\nContent-Type: application/pdf; name=plata.pdf\nContent-Transfer-Encoding: base64\n\n{data}\n"
+            "--b--\n").encode()  # fmt: skip
 
 
 async def ours(dovecot: Dovecot, folder: Path, takes: str, workers: int) -> tuple[float, int]:
@@ -107,9 +111,38 @@ async def ours(dovecot: Dovecot, folder: Path, takes: str, workers: int) -> tupl
     return seconds, found.taken + found.passed
 
 
+async def many(dovecot: Dovecot, folder: Path, boxes: int) -> tuple[float, int]:
+    """(seconds, threads) until the poller has looked at each of many mailboxes once, by verified TLS."""
+    config = Config(data=str(folder))
+    make_installation(config)
+    database, seal = Database(config.database_url), read_key_file(folder / "gateway.key")
+    now = datetime.now(UTC)
+    tenant = await database.write(add_tenant, now, "bench", "Bench SRL")
+    made = Account(host="127.0.0.1", port=dovecot.imaps_port, username=USER, trusted=dovecot.cert.read_text())
+    for number in range(boxes):
+        await database.write(add_mailbox, now, seal, tenant.id, f"box{number}", made, Secret(password=PASSWORD))
+
+    async def read(raw: bytes) -> ReceivedMail:
+        return read_mail(raw)
+
+    reception = Reception(database, read, Names("r.test", "i.test", b"k"))
+    poller = ImapPoller(reception, seal, "n1", lambda: datetime.now(UTC), None, Pace(idle_threads=0, every=86_400))
+    started, threads, looked = time.perf_counter(), 0, 0
+    task = asyncio.create_task(poller.run())
+    while looked < boxes:
+        await asyncio.sleep(0.5)
+        threads = max(threads, sum(one.name.startswith("imap") for one in enumerate_threads()))
+        looked = sum(one.polled_at is not None for one in await database.read(list_mailboxes, tenant.id))
+    seconds = time.perf_counter() - started
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    database.close()
+    return seconds, threads
+
+
 def imapclient_and_stdlib(dovecot: Dovecot) -> tuple[float, int]:
     """Batches of 200, parsed by the standard library; nothing is stored."""
-    from imapclient import IMAPClient  # the peer
+    from imapclient import IMAPClient  # type: ignore[import-untyped] # the peer
 
     started, count = time.perf_counter(), 0
     with IMAPClient("127.0.0.1", dovecot.imap_port, ssl=False) as client:
@@ -147,6 +180,7 @@ def main() -> None:
     parser.add_argument("--mails", type=int, default=10_000)
     parser.add_argument("--takes", default="all")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--boxes", type=int, default=2000, help="mailboxes to look at, one visit each")
     chosen = parser.parse_args()
     with start_dovecot() as dovecot, tempfile.TemporaryDirectory(prefix="bench-imap-") as name:
         folder = Path(name)
@@ -158,13 +192,17 @@ def main() -> None:
             "imapclient + stdlib": lambda: imapclient_and_stdlib(dovecot),
             "mbsync, fsync": lambda: mbsync(dovecot, folder),
             f"ours, {chosen.takes}": lambda: asyncio.run(ours(dovecot, folder / "ours", chosen.takes, chosen.workers)),
-        }
+        }  # fmt: skip
         for what, run in runs.items():
             if (done := run()) is None:
                 print(f"{what:28} is not installed")
                 continue
             rates[what] = done[1] / done[0]
             print(f"{what:28} {rates[what]:8.0f} mails/s  ({done[1]} in {done[0]:.1f} s)")
+        if chosen.boxes:
+            seconds, threads = asyncio.run(many(dovecot, folder / "many", chosen.boxes))
+            print(f"{chosen.boxes} mailboxes looked at in {seconds:.0f} s: {chosen.boxes / seconds:.0f} a second, "
+                  f"with {threads} threads for them at the most")  # fmt: skip
         mine = rates.pop(f"ours, {chosen.takes}")
         for what, rate in rates.items():
             print(f"{mine / rate:.1f} times {what}")

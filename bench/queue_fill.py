@@ -26,8 +26,7 @@ _NUMBERS = {
     "sqlite": "WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count WHERE n < :last) ",
     "postgresql": "WITH count(n) AS (SELECT generate_series(1, :last)) ",
 }
-_TEN = " CROSS JOIN (SELECT 1 AS k UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL" \
-       " SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9 UNION ALL SELECT 10) AS ten "  # fmt: skip
+_TEN = f" CROSS JOIN (SELECT 1 AS k{''.join(f' UNION ALL SELECT {k}' for k in range(2, RECIPIENTS + 1))}) AS ten "
 _ID = {
     "sqlite": "printf('0%05d%014d', :tenant_number, n)",
     "postgresql": "'0' || lpad(CAST(:tenant_number AS text), 5, '0') || lpad(CAST(n AS text), 14, '0')",
@@ -37,7 +36,7 @@ _TOKEN = {
     "postgresql": "substr(md5(random()::text || n || k), 1, 16)",
 }
 # a number that looks random and is the same everywhere: 0 to 9999
-_CHANCE = "(((n * 10 + k) * 7919) % 10007) % 10000"
+_CHANCE = "((((n * 10 + k) % 10007) * 7919) % 10007 % 10000)"
 _DUE = (
     f"CASE WHEN {_CHANCE} < 5000 THEN :now - 1 - {_CHANCE} * 100"
     f" WHEN {_CHANCE} < 7500 THEN :now + 60000 + ({_CHANCE} - 5000) * (:lease - 60000) / 2500"

@@ -1,10 +1,10 @@
-"""What a million queued deliveries cost beside ten thousand: `make bench BENCH=queue_scale`, or `python -m bench.queue_scale`.
+"""What a million queued deliveries cost beside ten thousand: `make bench BENCH=queue_scale`.
 
-Fills two databases with the same mix (one tenant has nine tenths, 100 small ones the rest; half is due, a quarter within
-the next lease, the rest later), then takes turns between them: claim and settle, a pass of the summaries, a look for what
-a former life had booked, and what `doctor` and `queue list` ask. Then a real `gateway serve` on each: from its start to
-ready and to the first delivery, and its memory. Printed are medians and the ratio of large to small, for SQLite and
-PostgreSQL, both durable.
+Fills two databases with the same mix (one tenant has nine tenths, 100 small ones the rest; half is due, a quarter
+within the next lease, the rest later), then takes turns between them: claim and settle, a pass of the summaries, a look
+for what a former life had booked, and what `doctor` and `queue list` ask. Then a real `gateway serve` on each: from its
+start to ready and to the first delivery, and its memory. Printed are medians and the ratio of large to small, for
+SQLite and PostgreSQL, both durable.
 """
 
 import argparse
@@ -142,7 +142,7 @@ def look_around(one: Filled) -> None:
         one.note(f"{name}, ms", 1000 * seconds_of(functools.partial(one.database.read_now, ask)))
     changed: dict[str, Callable[[Transaction], object]] = {
         "summaries, ms": queue.mend_summaries,
-        "take back, ms": lambda tx: queue.recover(tx, now_ms, "nobody", LEASE_MS),
+        "take back, ms": lambda tx: queue.recover(tx, now_ms, "nobody"),
     }
     for name, change in changed.items():
         one.note(name, 1000 * seconds_of(functools.partial(one.database.write_now, change)))

@@ -34,7 +34,7 @@ from gateway.store.sealed import Seal
 
 log = structlog.get_logger()
 
-TICK = 1.0  # seconds between two looks for what is due
+TICK = 1.0  # seconds between two looks for what is due, when no visit ends meanwhile
 LEASE = timedelta(minutes=20)
 IDLE_SECONDS = 240.0  # of one IDLE; servers end them after 30 minutes, and a lease must not end in one
 SESSION_SECONDS = 3600.0  # of an idling session, then another is opened
@@ -75,6 +75,7 @@ class ImapPoller:
     _idlers: dict[asyncio.Task[None], _Idler] = field(default_factory=dict)
     _sessions: set[ImapSession] = field(default_factory=set)
     _stuck: dict[tuple[str, str, int], int] = field(default_factory=dict)  # mails, and how often they failed
+    _free: asyncio.Event = field(default_factory=asyncio.Event)  # a visit has ended
     _ending: bool = False
 
     async def run(self) -> None:
@@ -88,7 +89,10 @@ class ImapPoller:
             await self._quietly(self.reception.database.write(free_leases, self.node))
             while True:
                 await self._look(polls, waits, logins)
-                await asyncio.sleep(TICK)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(TICK):
+                        await self._free.wait()
+                self._free.clear()
         finally:
             await self._end()
             for pool in (polls, waits):
@@ -112,8 +116,7 @@ class ImapPoller:
         for box in boxes:
             task = asyncio.create_task(self._visit(box, polls, waits, logins))
             self._visits.add(task)
-            task.add_done_callback(self._visits.discard)
-            task.add_done_callback(lambda done: self._idlers.pop(done, None))
+            task.add_done_callback(self._leave)
 
     async def _visit(self, box: Mailbox, polls: ThreadPoolExecutor, waits: ThreadPoolExecutor, logins: Logins) -> None:
         threads = Threads(polls)
@@ -143,6 +146,11 @@ class ImapPoller:
                 self._sessions.discard(session)
                 self._close(session, polls)
 
+    def _leave(self, task: asyncio.Task[None]) -> None:
+        self._visits.discard(task)
+        self._idlers.pop(task, None)
+        self._free.set()
+
     def _close(self, session: ImapSession, polls: ThreadPoolExecutor) -> None:
         if self._ending:
             session.abandon()
@@ -165,7 +173,8 @@ class ImapPoller:
         task = asyncio.current_task()
         assert task is not None
         idler = self._idlers[task] = _Idler(pull.box, pull.session)
-        self._visits.discard(task)  # its thread is another's now
+        self._visits.discard(task)
+        self._free.set()  # its thread is another's now
         loop = asyncio.get_running_loop()
         until = loop.time() + SESSION_SECONDS
         while loop.time() < until and not idler.leave:

@@ -7,7 +7,9 @@ to be done there, so that flags stay as they are. Whatever a server does, and wh
 """
 
 import contextlib
+import functools
 import imaplib
+import re
 import socket
 import ssl
 import time
@@ -16,8 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-from imapclient import IMAPClient  # type: ignore[import-untyped]
-from imapclient.exceptions import LoginError  # type: ignore[import-untyped]
+from imapclient import IMAPClient, exceptions  # type: ignore[import-untyped]
 
 from gateway.inbound.imap_wire import Allow, Patience, Place, Wire
 from gateway.mail.status import clean
@@ -26,6 +27,7 @@ from gateway.store.mailbox_account import DELETE, MOVE, SEEN, Account
 MANY = 50_000  # mails that one SEARCH may name: its answer is one line
 HEAD_BYTES = 100 * 1024
 UID_MAX = 2**32 - 1
+_PASSING = re.compile(r"UNAVAILABLE|INUSE|LIMIT|SERVERBUG|closed the connection", re.I)  # RFC 5530 §3
 
 
 class ImapFailed(Exception):
@@ -64,6 +66,7 @@ class Sized:
 
 class _Client(IMAPClient):  # type: ignore[misc]
     """imapclient over our own wire."""
+
     def __init__(self, place: Place) -> None:
         self._place = place
         super().__init__(place.host, place.port, ssl=place.tls is not None)
@@ -99,8 +102,8 @@ class ImapSession:
             validity, following = found.get(b"UIDVALIDITY"), found.get(b"UIDNEXT", 0)
             if not isinstance(validity, int) or not 0 < validity <= UID_MAX:
                 raise ImapFailed("the server does not say the folder's UIDVALIDITY")
-            known = isinstance(following, int) and 0 < following <= UID_MAX + 1
-            return Folder(validity, following if known else 0, int(found.get(b"EXISTS", 0)))
+            sane = isinstance(following, int) and 0 < following <= UID_MAX + 1
+            return Folder(validity, following if sane else 0, int(found.get(b"EXISTS", 0)))
 
     def last_uid(self, folder: Folder) -> int:
         """The UID of the newest mail, or one that no mail has yet; 0 for an empty folder."""
@@ -122,9 +125,7 @@ class ImapSession:
     def _search(self, after: int, last: str, since: date | None) -> list[int]:
         with self._guarded():
             criteria: list[Any] = ["UID", f"{after + 1}:{last}"]
-            if since is not None:
-                criteria += ["SINCE", since]
-            found = self._client.search(criteria)
+            found = self._client.search(criteria + (["SINCE", since] if since else []))
             return sorted({uid for uid in found if isinstance(uid, int) and after < uid <= UID_MAX})
 
     def sizes(self, uids: list[int], *, dated: bool) -> dict[int, Sized]:
@@ -185,8 +186,8 @@ class ImapSession:
         until, news = time.monotonic() + seconds, False
         with self._guarded(seconds + self._patience.command):
             self._client.idle()
-            while not news and not stop() and (left := until - time.monotonic()) > 0:
-                line = self._wire.heard(min(left, 2.0))
+            while not news and not stop() and time.monotonic() < until:
+                line = self._wire.heard(2.0)
                 if line is not None and line.startswith(b"* BYE"):
                     raise ImapFailed("the server ended the session")
                 news = line is not None and (b" EXISTS" in line or b" RECENT" in line)
@@ -197,10 +198,9 @@ class ImapSession:
     def close(self, *, politely: bool = True) -> None:
         """End the session; a server that does not answer is left."""
         with contextlib.suppress(Exception):
+            self._wire.allot(5.0, 2**16)
             if politely:
-                self._wire.allot(5.0, 2**16)
                 self._client.logout()
-                return
         with contextlib.suppress(Exception):
             self._client.shutdown()
 
@@ -211,8 +211,7 @@ class ImapSession:
 
     @contextlib.contextmanager
     def _guarded(self, seconds: float = 0, most: int = 0, literal: int = 2**20) -> Iterator[None]:
-        patience = self._patience
-        self._wire.allot(seconds or patience.command, most or patience.command_bytes, literal)
+        self._wire.allot(seconds or self._patience.command, most or self._patience.command_bytes, literal)
         with said(self._secret):
             yield
 
@@ -235,12 +234,10 @@ def open_session(account: Account, login: Login, allow: Allow | None, patience: 
 def _log_in(session: ImapSession, client: Any, account: Account, login: Login, tls: ssl.SSLContext | None) -> None:
     client.normalise_times = False
     if account.security == "starttls":
-        session._wire.allot(session._patience.command, session._patience.command_bytes)
         client.starttls(ssl_context=tls)
     if client.wire.state != "NONAUTH":
         raise ImapFailed("the server calls us logged in before we said who we are")
     offered = _texts(client.capabilities())
-    session._wire.allot(session._patience.command, session._patience.command_bytes)
     try:
         if login.bearer and "AUTH=OAUTHBEARER" in offered:
             client.oauthbearer_login(login.username, login.secret)
@@ -252,21 +249,23 @@ def _log_in(session: ImapSession, client: Any, account: Account, login: Login, t
             raise ImapFailed("the server lets nobody log in by password here", refused=True)
         else:
             client.login(login.username, login.secret)
-    except LoginError as error:
-        words = _hide(str(error), login.secret)
-        later = any(code in words.upper() for code in ("UNAVAILABLE", "INUSE", "LIMIT", "SERVERBUG", "EOF", "CLOSED"))
-        raise ImapFailed(f"login refused: {words}", refused=not later) from None
+    except exceptions.LoginError as error:
+        words = _hide(f"login refused: {error}", login.secret)
+        raise ImapFailed(words, refused=not _PASSING.search(words)) from None
     session.capabilities = _texts(client.capabilities())
 
 
 def make_tls(account: Account) -> ssl.SSLContext | None:
     """A context that verifies, by the system's authorities and what the account trusts; None without TLS."""
-    if account.security == "none":
-        return None
+    return None if account.security == "none" else _context(account.trusted)
+
+
+@functools.lru_cache(256)  # reading the system's authorities costs more than a visit
+def _context(trusted: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if account.trusted:
-        context.load_verify_locations(cadata=account.trusted)
+    if trusted:
+        context.load_verify_locations(cadata=trusted)
     return context
 
 

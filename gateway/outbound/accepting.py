@@ -49,8 +49,8 @@ def keep(tx: Transaction, terms: Terms, desk: Desk, handed: Handed, ready: Ready
     seen = _seen(tx, now_ms, desk, ready)
     if seen is not None:
         return seen
-    ready, changed = _place(tx, now_ms, desk, ready)
-    plan = automation.plan(tx, desk, ready, changed, now)
+    ready, changed, known = _place(tx, now_ms, desk, ready)
+    plan = automation.plan(tx, desk, ready, changed, now, known)
     if plan.existing:  # the automatic mail of the document, still held: with the corrections, and its time anew
         if control.expires is not None:
             expires_at, dated = _expiry(terms, desk, control, plan.at or now)
@@ -62,7 +62,7 @@ def keep(tx: Transaction, terms: Terms, desk: Desk, handed: Handed, ready: Ready
     receipt = _queue(tx, terms, desk, handed, ready, plan.at, now)
     if control.event and plan.automatic:
         automation.mark(tx, desk, ready)
-    elif ready.message.document_type and not control.test and not ready.noted:
+    elif ready.message.document_type and not (control.test or ready.noted or (known is not None and known.sent_at)):
         mark_sent(tx, now_ms, desk.tenant.id, ready.message.document_type, ready.message.document_id)
     _remember(tx, now_ms, desk, ready)
     return receipt
@@ -114,12 +114,13 @@ def _remember(tx: Transaction, now_ms: int, desk: Desk, ready: Ready) -> None:
 # -- where it belongs
 
 
-def _place(tx: Transaction, now_ms: int, desk: Desk, ready: Ready) -> tuple[Ready, bool]:
-    """(it in its thread, whether its document is new or changed)."""
+def _place(tx: Transaction, now_ms: int, desk: Desk, ready: Ready) -> tuple[Ready, bool, StoredDocument | None]:
+    """(it in its thread, whether its document is new or changed, the stored document where it was read anyway)."""
     tenant_id, message = desk.tenant.id, ready.message
     document = ready.document
     if document is None:
-        return _place_relay(tx, now_ms, tenant_id, ready), True
+        ready, known = _place_relay(tx, now_ms, tenant_id, ready)
+        return ready, True, known
     about = about_document(document, [rcpt.address for rcpt in ready.recipients])
     adopt(tx, tenant_id, about, find_place(tx, now_ms, tenant_id, about, ""))
     key = (document.type, document.id, document.number)
@@ -134,11 +135,11 @@ def _place(tx: Transaction, now_ms: int, desk: Desk, ready: Ready) -> tuple[Read
         follow_document(tx, now_ms, tenant_id, (document.type, document.id), thread_id, document.status)
     # what is sent by hand is what was handed over; an automatic mail holds the document as it is when it goes (S28)
     detail = message.detail if ready.control.event else {**message.detail, "state": row.sha256}
-    return replace(ready, message=replace(message, thread_id=thread_id, detail=detail)), kept != "unchanged"
+    return replace(ready, message=replace(message, thread_id=thread_id, detail=detail)), kept != "unchanged", None
 
 
-def _place_relay(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> Ready:
-    """Keep a composed mail's thread and what is known of its document."""
+def _place_relay(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> tuple[Ready, StoredDocument | None]:
+    """Keep a composed mail's thread and what is known of its document; with that, where it was read anyway."""
     control, thread_id = ready.control, ready.message.thread_id
     place = find_place(tx, now_ms, tenant_id, ready.about, thread_id)
     if place.thread_id != thread_id or (control.named and place.document_id != control.document_id):
@@ -153,9 +154,10 @@ def _place_relay(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> 
             key=place.key, subject=ready.message.subject, document=key, customer=ready.customer,
         )  # fmt: skip
     decided = control.event or control.test or control.template == "none"  # whether it is sent is seen later
-    ready = replace(ready, noted=control.named and not place.known and not decided)
-    automation.keep_facts(tx, now_ms, tenant_id, ready, keep_mailed(tx, now_ms, tenant_id, control, ready.named))
-    return ready
+    if control.named and not place.known and not decided:
+        ready = replace(ready, noted=True)
+    customer_key = keep_mailed(tx, now_ms, tenant_id, control, ready.named)
+    return ready, automation.keep_facts(tx, now_ms, tenant_id, ready, customer_key)
 
 
 def _check_template(desk: Desk, ready: Ready, *, explicit: bool) -> None:

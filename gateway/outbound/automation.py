@@ -41,14 +41,19 @@ class Plan:
     automatic: bool = False
 
 
-def plan(tx: Transaction, desk: Desk, ready: Ready, changed: bool, now: datetime) -> Plan:
-    """What is to be done with a message, and with the automatic mail that its document may be waiting for."""
+def plan(
+    tx: Transaction, desk: Desk, ready: Ready, changed: bool, now: datetime, known: StoredDocument | None = None
+) -> Plan:
+    """What is to be done with a message, and with the automatic mail that its document may be waiting for.
+
+    `known` is the stored document when the caller has just read it.
+    """
     control, message = ready.control, ready.message
     if control.template == "none" and ready.document is None:
         return Plan(None, "X-AR-Template is none")
     if ready.noted or (not message.document_type and not control.event):  # most mail: nothing to look up
         return Plan(control.first_attempt(now))
-    document = get_document(tx, desk.tenant.id, message.document_type, message.document_id)
+    document = known or get_document(tx, desk.tenant.id, message.document_type, message.document_id)
     waiting = document is not None and bool(document.automatic_id) and _waits(tx, desk, document.automatic_id)
     if control.template == "none" and ready.document is not None:
         if document is not None and waiting:
@@ -139,18 +144,21 @@ def mark(tx: Transaction, desk: Desk, ready: Ready) -> None:
         set_automatic(tx, desk.tenant.id, message.document_type, message.document_id, message.id)
 
 
-def keep_facts(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready, customer_key: str = "") -> None:
+def keep_facts(
+    tx: Transaction, now_ms: int, tenant_id: str, ready: Ready, customer_key: str = ""
+) -> StoredDocument | None:
     """Give a composed mail's document a row, so that "sent" and "one automatic mail" have a place.
 
-    Only what X-AR-* fields say is known of it; a document that was handed over as data is never overwritten by less.
+    Only what X-AR-* fields say is known of it; a document that was handed over as data is never overwritten by less:
+    then it is returned as it is kept, so that nobody needs to read it again.
     """
     control, message = ready.control, ready.message
     if not control.document_type:
-        return
+        return None
     known = None if ready.noted else get_document(tx, tenant_id, control.document_type, control.document_id)
     said = control.amount or control.balance or control.issued or control.due or control.status
     if known is not None and (not known.body.startswith(COMPOSED) or (control.named and not said)):
-        return  # it was handed over as data; or a number in a subject says nothing new
+        return known  # it was handed over as data; or a number in a subject says nothing new
     if control.document_type not in DOCUMENT_TYPES:  # fmt: skip
         raise Refused(554, "5.6.0", f'X-AR-Document "{control.document_type}" is no type of document; write invoice/…')
     facts = {"composed": True, "number": control.number, "amount": control.amount, "issued": control.issued,
@@ -179,6 +187,7 @@ def keep_facts(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready, custo
         add_named(tx, now_ms, tenant_id, made)
     elif put_document(tx, now_ms, tenant_id, _completed(made, known) if known else made) == "updated":
         keep_promise(tx, now_ms, tenant_id, (made.type, made.id))
+    return None
 
 
 def _completed(made: StoredDocument, known: StoredDocument) -> StoredDocument:

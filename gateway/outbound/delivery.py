@@ -21,7 +21,7 @@ from gateway.mail.reasons import Rule
 from gateway.mail.status import Action, DeliveryStatus
 from gateway.outbound import queue
 from gateway.outbound.destinations import Destination, Flows, Pace
-from gateway.outbound.dialling import open_connection
+from gateway.outbound.dialling import SECONDS, open_connection
 from gateway.outbound.giving_back import GivingBack
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.own_sending import send
@@ -81,6 +81,7 @@ class Delivery:
         self._turned_away = 0  # since the last claim, for want of a place in line
         self._poke = asyncio.Event()
         self._stopping = False
+        self._broken_off: list[Booked] = []
         self._mend_at = 0.0
 
     # -- taking in
@@ -116,6 +117,9 @@ class Delivery:
     async def _find_way(self, made: Booked) -> None:
         try:
             way = await self._router.find(made, self._clock())
+        except asyncio.CancelledError:
+            self._broken_off.append(made)
+            raise
         except Exception as error:
             await self._note_fault(made, error)
             return
@@ -212,7 +216,7 @@ class Delivery:
     async def _recover(self, name: str) -> int:
         while True:
             try:
-                return await self._database.write(queue.recover, to_ms(self._clock()), name, self._pace.lease_ms)
+                return await self._database.write(queue.recover, to_ms(self._clock()), name)
             except Exception as error:
                 log.error("delivery.start_failed", error=type(error).__name__, exc_info=True)
                 await asyncio.sleep(POLL_SECONDS)
@@ -253,6 +257,8 @@ class Delivery:
         await self._giving_back.finish()
         if waiting:
             await self._database.write(queue.unbook, to_ms(self._clock()), waiting)
+        if self._broken_off:
+            await self._database.write(queue.note_broken_off, to_ms(self._clock()), self._broken_off)
 
     # -- one connection's life
 
@@ -306,9 +312,11 @@ class Delivery:
     ) -> Connection | None:
         """Deliver; whatever goes wrong on our side costs this delivery one wait."""
         try:
-            async with asyncio.timeout(max(self._pace.lease_ms / 1000 - 30, 30)):
-                return await self._deliver(destination, made, connection)
+            until = asyncio.get_running_loop().time() + self._pace.attempt_seconds
+            async with asyncio.timeout_at(until + 10):  # what a server does ends before that, as an outcome
+                return await self._deliver(destination, made, connection, until)
         except asyncio.CancelledError:
+            self._broken_off.append(made)
             raise
         except Exception as error:
             if connection is not None:
@@ -327,7 +335,7 @@ class Delivery:
         await self._database.write(queue.note_fault, to_ms(self._clock()), made)
 
     async def _deliver(
-        self, destination: Destination, made: Booked, connection: Connection | None
+        self, destination: Destination, made: Booked, connection: Connection | None, until: float
     ) -> Connection | None:
         ready = made if made.raw is not None else await self._compose(made)
         if ready is None:  # it could not be rendered: held, and the thread says why
@@ -349,11 +357,12 @@ class Delivery:
             await self._router.note_unreached(destination.way, opened)
             await self._settle(made, self._heed(destination, how))
             return None
+        opened.until = until
         outcome = await send(self._router.tenants, destination.way, opened, self._transaction(ready))
         if used and _was_stale(outcome):
             fresh = await self._open(destination)
             if isinstance(fresh, Connection):
-                opened = fresh
+                opened, fresh.until = fresh, until
                 outcome = await send(self._router.tenants, destination.way, fresh, self._transaction(ready))
         how = Attempt(outcome.status, outcome.stage, outcome.tls, int(outcome.seconds * 1000), outcome.unclear,
                       route=destination.way.name, policy=opened.target.policy)  # fmt: skip
@@ -364,7 +373,8 @@ class Delivery:
         targets = await self._router.targets(destination.way, self._clock())
         if isinstance(targets, DeliveryStatus):
             return targets
-        return await open_connection(targets, self._pace.timeouts, self._router.tally)
+        seconds = min(SECONDS, self._pace.attempt_seconds / 3)
+        return await open_connection(targets, self._pace.timeouts, self._router.tally, seconds)
 
     def _heed(self, destination: Destination, how: Attempt) -> Attempt:
         """Let the destination's pace follow what happened; the attempt, with what its words ask for this recipient."""

@@ -45,6 +45,11 @@ class Pace:
     seats: int = 1
     timeouts: Timeouts = field(default_factory=Timeouts)
 
+    @property
+    def attempt_seconds(self) -> float:
+        """How long one attempt may take, its outcome written well before the lease ends. Opening has a third of it."""
+        return max(self.lease_ms / 1000 - 40, 20.0)
+
     def bounds(self, way: Way) -> Bounds:
         """Of one destination: a relay has what was asked for, anybody else at most a tenth of all connections."""
         if way.server is not None:  # a company's account: few at once

@@ -1,8 +1,9 @@
 """Where the document is in a mail that hands one over: JSON, an e-invoice in XML, or a PDF with one inside.
 
-Called by the door; `where` is cheap and judges every mail by its parts, which the door needs anyway; `find_document` runs
-in a worker process when XML or a PDF must be read. JSON wins wherever it stands; XML and PDF count only in a mail without an HTML body, since a mail that
-somebody designed is sent as it is. A text/plain part beside the document is the personal message; others travel on.
+Called by the door; `look` is cheap and judges every mail by its parts, which the door needs anyway; `find_document`
+runs in a worker process when XML or a PDF must be read. JSON wins wherever it stands; XML and PDF count only in a mail
+without an HTML body, since a mail that somebody designed is sent as it is. A text/plain part beside the document is the
+personal message; others travel on.
 """
 
 import base64

@@ -134,11 +134,13 @@ def _named_id(number: str) -> str:
 
 
 def _is_same_customer(tx: Transaction, tenant_id: str, thread_id: str, key: tuple[str, str], about: About) -> bool:
-    document = get_document(tx, tenant_id, *key) if key[1] else None
-    if document is not None and document.customer_id and about.customer:
+    document = get_document(tx, tenant_id, *key) if key[1] and about.customer else None
+    if document is not None and document.customer_id:
         return document.customer_id == about.customer
     if about.people & some_recipients(tx, tenant_id, thread_id):
         return True
+    if key[1] and not about.customer:  # not looked at before: people agree in most mail
+        document = get_document(tx, tenant_id, *key)
     return document is not None and bool(about.people & _contacts(document.body))
 
 

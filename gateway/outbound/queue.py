@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, bindparam, case, exists, func, insert, literal_column, or_, select, text, update
@@ -145,11 +146,24 @@ _BEGIN_SUMMARY = Prepared(
 )
 
 
+_WAKE_ALONE = Prepared(lambda insert: _wake_alone(insert(tenant_queue)))
+
+
+def _wake_alone(insert: Any) -> Any:
+    """Both in one, for SQLite, where nobody else can be locked out."""
+    made = insert.values(tenant_id=bindparam("tenant_id"), due_at=bindparam("due_at"), served_at=bindparam("served_at"))
+    later = or_(tenant_queue.c.due_at.is_(None), tenant_queue.c.due_at > made.excluded.due_at)
+    keys = [tenant_queue.c.tenant_id]
+    return made.on_conflict_do_update(index_elements=keys, set_={"due_at": made.excluded.due_at}, where=later)
+
+
 def wake(tx: Transaction, tenant_id: str, due_at: int, *, ring: bool = False) -> None:
     """Let the tenant's summary say that something is due at `due_at` (ms) or before; `ring`: now, for any process."""
     if ring:
         tx.ring()
-    if not tx.run(_WAKE, {"k_tenant": tenant_id, "k_due": due_at, "due_at": due_at}).rowcount:
+    if not tx.skips_locked:
+        tx.run(_WAKE_ALONE, {"tenant_id": tenant_id, "due_at": due_at, "served_at": 0})
+    elif not tx.run(_WAKE, {"k_tenant": tenant_id, "k_due": due_at, "due_at": due_at}).rowcount:
         # nothing to change, or the tenant's first mail ever; an upsert would lock the row against other nodes
         tx.run(_BEGIN_SUMMARY, {"tenant_id": tenant_id, "due_at": due_at, "served_at": 0})
 
@@ -300,20 +314,15 @@ def _claim_tenant(tx: Transaction, now_ms: int, node: str, tenant_id: str, share
     return booked
 
 
-def recover(tx: Transaction, now_ms: int, node: str, lease_ms: int) -> int:
+def recover(tx: Transaction, now_ms: int, node: str) -> int:
     """Make due at once what a former life of this node had booked; how many. The node's name must be its own.
 
     What it may have died of is tried a second apart, so that the next death shows which it is; the third parks it.
     """
     count = 0
-    for (tenant_id,) in tx.all(select(tenant_queue.c.tenant_id)):
-        ours = (
-            (delivery.c.tenant_id == tenant_id)
-            & _BOOKED
-            & (delivery.c.booked_by == node)
-            & _WAITS
-            & delivery.c.next_attempt_at.between(now_ms + 1, now_ms + lease_ms)
-        )
+    any_of = exists().where(delivery.c.tenant_id == tenant_queue.c.tenant_id, _BOOKED, delivery.c.booked_by == node)
+    for (tenant_id,) in tx.all(select(tenant_queue.c.tenant_id).where(any_of)):
+        ours = (delivery.c.tenant_id == tenant_id) & _BOOKED & (delivery.c.booked_by == node) & _WAITS
         suspects = tx.all(select(*_FOUND_COLUMNS).where(ours, _UNENDED >= CRASHES - 1).order_by(delivery.c.token))
         found = tx.change(update(delivery).where(ours).values(next_attempt_at=now_ms, booked_by=""))
         left = [made for made in (Booked(*row) for row in suspects) if not _crashed(tx, now_ms, made, 0)]
@@ -534,7 +543,7 @@ def expire(tx: Transaction, now_ms: int, made: Booked) -> None:
         tenant = get_tenant(tx, made.tenant_id)
         until = need_time(made.expires_at).astimezone(ZoneInfo(tenant.timezone if tenant else "UTC"))
         _event(tx, now_ms, made, "recipient.expired", status, until=f"{until:%Y-%m-%d %H:%M}")
-        open_thread(tx, now_ms, made.tenant_id, made.thread_id, "expired", recipient=made.recipient)
+        open_thread(tx, now_ms, made.tenant_id, made.thread_id, status.reason, recipient=made.recipient)
 
 
 def settle_suppressed(tx: Transaction, now_ms: int, made: Booked, since: str, reason: str, evidence: str) -> None:
@@ -665,6 +674,16 @@ def note_fault(tx: Transaction, now_ms: int, made: Booked) -> None:
     faults = select(func.count()).where(_tries(made), attempt.c.stage == OUR_FAULT)
     if tx.first(faults)[0] >= CRASHES:
         _park(tx, now_ms, made, f"the gateway failed {CRASHES} times while sending it; its log says why")
+
+
+def note_broken_off(tx: Transaction, now_ms: int, booked: Iterable[Booked]) -> None:
+    """Note attempts that a node broke off when it stopped in good order: they stay booked, and nobody died of them."""
+    for made in booked:
+        still = _is(made) & (delivery.c.state == QUEUED) & _BOOKED & (delivery.c.attempts == made.attempts)
+        if tx.first(select(delivery.c.number).where(still)) is not None:  # else its outcome is written already
+            words = "the gateway was stopped before an answer came; it may have arrived"
+            status = DeliveryStatus(Action.DELAYED, "4.3.2", 0, words)
+            _note_attempt(tx, now_ms, made, Attempt(status, "stop"), status)
 
 
 def _park(tx: Transaction, now_ms: int, made: Booked, why: str) -> None:

@@ -193,9 +193,15 @@ def list_waiting_for_own(tx: Transaction, tenant_id: str, after: str, limit: int
 def waits_signed_before(tx: Transaction, tenant_id: str, at_ms: int) -> bool:
     """Whether a mail of a tenant that was signed before then is queued, or held: what is rendered later is not."""
     same_message = (message.c.tenant_id == delivery.c.tenant_id) & (message.c.message_id == delivery.c.message_id)
-    waiting = (delivery.c.tenant_id == tenant_id) & (delivery.c.state == "queued") & (delivery.c.created_at <= at_ms)
-    rows = select(delivery.c.number).join_from(delivery, message, same_message).where(waiting)
-    return tx.first(rows.where(message.c.content_state == "ready").limit(1)) is not None
+    signed = (delivery.c.created_at <= at_ms) & (message.c.content_state == "ready")
+    rows = (
+        select(delivery.c.number)
+        .join_from(delivery, message, same_message)
+        .where(signed)
+        .order_by(delivery.c.next_attempt_at)
+    )
+    halves = (Filter(held=False), Filter(held=True))  # each half has an index that bounds its work
+    return any(tx.first(rows.where(*_where(tenant_id, half)).limit(1)) is not None for half in halves)
 
 
 def _where(tenant_id: str, wanted: Filter) -> list[ColumnElement[bool]]:
@@ -213,7 +219,7 @@ def _where(tenant_id: str, wanted: Filter) -> list[ColumnElement[bool]]:
     if wanted.older_than:
         where.append(delivery.c.created_at < int(wanted.older_than.timestamp() * 1000))
     if wanted.held is not None:
-        nothing = literal_column("''")
+        nothing: ColumnElement[str] = literal_column("''")
         where.append(delivery.c.hold != nothing if wanted.held else delivery.c.hold == nothing)
     if wanted.reason:
         by_hold = (delivery.c.hold != "") & delivery.c.hold.icontains(wanted.reason, autoescape=True)

@@ -12,7 +12,7 @@ import ssl
 
 from gateway.mail.status import DeliveryStatus
 from gateway.outbound.smtp_opening import Ended, dial, introduce
-from gateway.outbound.smtp_terms import Login, Outcome, Target, Timeouts, Tls, Transaction
+from gateway.outbound.smtp_terms import Login, Outcome, Target, Timeouts, Tls, Transaction, passing
 from gateway.outbound.smtp_transaction import Exchange
 from gateway.outbound.smtp_wire import Trouble, Wire
 
@@ -32,15 +32,18 @@ async def connect(
     timeouts = timeouts or Timeouts()
     wire: Wire | None = None
     try:
-        wire = await dial(target, timeouts, ssl_context)
-        server, extensions = await introduce(wire, target, timeouts, ssl_context)
+        async with asyncio.timeout(timeouts.opening) as limit:
+            wire = await dial(target, timeouts, ssl_context)
+            server, extensions = await introduce(wire, target, timeouts, ssl_context)
     except Ended as ended:
         if wire is not None:
             wire.close(b"QUIT\r\n")
         return ended.status
-    except BaseException:
+    except BaseException as error:
         if wire is not None:
             wire.abort()
+        if isinstance(error, TimeoutError) and limit.expired():
+            return passing("4.4.2", f"no session within {timeouts.opening:g} s", target.label)
         raise
     return Connection(wire, target, timeouts, server, extensions)
 
@@ -57,6 +60,8 @@ class Connection:
         self.server = server  # the name it gave in its greeting
         self.sent = 0  # transactions so far: trouble at "mail" of a used connection says only that it was old
         self.idle_since = self._loop.time()  # seconds on the loop's clock
+        self.until = 0.0  # on the same clock: when the next `send` must have ended; 0 for no such time
+        self._budget: asyncio.TimerHandle | None = None
 
     @property
     def reusable(self) -> bool:
@@ -81,7 +86,8 @@ class Connection:
             raise RuntimeError("this connection is already sending")
         self._busy = True
         started = self._loop.time()
-        budget = self._loop.call_later(self._timeouts.total, self._out_of_time)
+        seconds = self._seconds_to_dot(started)
+        self._budget = self._loop.call_at(started + seconds, self._out_of_time, seconds)
         exchange = Exchange(self._wire, self.target, self._timeouts, self._extensions, tx)
         try:
             verdicts = await exchange.run(reset=self._unfinished)
@@ -89,7 +95,7 @@ class Connection:
             self._wire.abort()
             raise
         finally:
-            budget.cancel()
+            self._budget.cancel()
             self._busy = False
         self._unfinished = not exchange.clean_end
         self.sent += 1
@@ -102,9 +108,19 @@ class Connection:
             for recipient, verdict in zip(tx.recipients, verdicts, strict=True)
         )
 
-    def _out_of_time(self) -> None:
+    def _seconds_to_dot(self, started: float) -> float:
+        """How long everything before the dot may take. Of the time until `until`, a third is for the answer to it."""
+        if not self.until:
+            return self._timeouts.total
+        left = max(self.until - started, 0.0)
+        return min(self._timeouts.total, left - min(self._timeouts.after_dot, left / 3))
+
+    def _out_of_time(self, seconds: float) -> None:
         if not self._wire.sent:
-            self._wire.fail(Trouble("4.4.2", f"not sent within {self._timeouts.total:g} s"))
+            self._wire.fail(Trouble("4.4.2", f"not sent within {seconds:g} s"))
+        elif self.until:
+            late = Trouble("4.4.2", "no answer before the time for this attempt was over")
+            self._budget = self._loop.call_at(self.until, self._wire.fail, late)
 
     def abort(self) -> None:
         """Close at once, without a word."""

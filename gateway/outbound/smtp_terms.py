@@ -29,6 +29,7 @@ class Timeouts:
     body: float = 180  # each 128 KB of the message to leave this process
     after_dot: float = 600  # the answer to the message
     quit: float = 5
+    opening: float = 150  # one server, from dialling to the last AUTH: each answer in time is not yet a session
     total: float = 3600  # a whole transaction until the dot is sent
 
 

@@ -41,8 +41,10 @@ class Seat:
 SHARED = (
     "submission.max_connections",
     "submission.max_connections_per_address",
+    "submission.max_memory",
     "receiver.max_connections",
     "receiver.max_connections_per_address",
+    "receiver.max_memory",
     "delivery.connections",
     "delivery.connections_per_destination",
     "workers.count",
@@ -56,7 +58,9 @@ def seat_config(config: Config, seat: Seat) -> Config:
     changes: dict[str, dict[str, int]] = {}
     for name in SHARED:
         section, _, key = name.partition(".")
-        changes.setdefault(section, {})[key] = seat.share(getattr(getattr(config, section), key))
+        wanted = getattr(config, section)
+        least = 2 * wanted.max_message if key == "max_memory" else 1  # a large one must get through beside another
+        changes.setdefault(section, {})[key] = max(seat.share(getattr(wanted, key)), least)
     sections = {name: replace(getattr(config, name), **values) for name, values in changes.items()}
     return replace(config, node=f"{config.node}.{seat.number}", **sections)
 

@@ -236,7 +236,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",  # NORMAL loses answered mail at a power cut
         "busy_timeout=20000",  # the CLI writes beside a serving gateway
-        "cache_size=-65536",
+        "cache_size=-32768",  # KB; a queue of any length fills it, and no more
         "foreign_keys=ON",
         "temp_store=MEMORY",
         "wal_autocheckpoint=4000",
@@ -443,6 +443,8 @@ class Database:
                 self._connections.remove(kept)
         made = self._local.connection = self.engine.connect()
         self._connections.append(made)
+        if self.dialect == "sqlite":
+            made.exec_driver_sql("PRAGMA cache_size=-8192")  # there are several, and the system keeps pages as well
         made.exec_driver_sql(begin)
         return made
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import bindparam, insert, or_, select, update
 
 from gateway.store.database import Prepared, Transaction, need_time, storable
 from gateway.store.schema import content, message, tenant
@@ -202,11 +202,21 @@ def tenant_of_message_id(tx: Transaction, ids: Sequence[str]) -> str:
     return str(rows[0][0]) if len(rows) == 1 else ""
 
 
+_BY_MESSAGE_ID = Prepared(
+    select(*_COLUMNS)
+    .where(message.c.tenant_id == bindparam("tenant"))
+    .where(or_(message.c.rfc_message_id == bindparam("id"), message.c.submitted_message_id == bindparam("id")))
+    .order_by(message.c.message_id)
+)
+
+
 def find_by_message_id(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> list[Message]:
     """The tenant's messages with one of these Message-IDs, ours or the billing system's."""
     if not ids:
         return []
     ids = [storable(one) for one in ids]
+    if len(ids) == 1:
+        return [_message(row) for row in tx.run(_BY_MESSAGE_ID, {"tenant": tenant_id, "id": ids[0]}).fetchall()]
     named = or_(message.c.rfc_message_id.in_(ids), message.c.submitted_message_id.in_(ids))
     rows = tx.all(select(*_COLUMNS).where(message.c.tenant_id == tenant_id, named).order_by(message.c.message_id))
     return [_message(row) for row in rows]

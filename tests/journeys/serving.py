@@ -24,7 +24,10 @@ from postroom.ports import free_port
 
 
 class Sink(socketserver.ThreadingTCPServer):
-    """A next hop that takes every mail. `mails` are (return path, recipient, bytes)."""
+    """A next hop that takes every mail. `mails` are (return path, recipient, bytes); `met` are those of `silent`.
+
+    A recipient in `silent` is never answered at DATA: whoever sends to it hangs until it ends.
+    """
 
     allow_reuse_address = True
     daemon_threads = True
@@ -32,6 +35,8 @@ class Sink(socketserver.ThreadingTCPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", free_port()), _Talk)
         self.mails: list[tuple[str, str, bytes]] = []
+        self.silent: set[str] = set()
+        self.met: list[str] = []
 
 
 class _Talk(socketserver.StreamRequestHandler):
@@ -49,6 +54,10 @@ class _Talk(socketserver.StreamRequestHandler):
                 path = line.partition("<")[2].partition(">")[0]
             elif verb.startswith("RCPT"):
                 recipient = line.partition("<")[2].partition(">")[0]
+            elif verb == "DATA" and recipient in self.server.silent:
+                self.server.met.append(recipient)
+                self.rfile.read()
+                return
             elif verb == "DATA":
                 self.wfile.write(b"354 go on\r\n")
                 lines = iter(self.rfile.readline, b".\r\n")

@@ -125,6 +125,27 @@ def test_a_tenant_is_tried_as_soon_and_as_long_as_it_wants_and_another_as_the_ho
     walk(place, story)
 
 
+def test_an_attempt_that_a_stop_broke_off_is_told_and_made_again_at_the_next_start(place: Place) -> None:
+    async def run() -> None:
+        async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(60)
+            writer.close()
+
+        silent = await asyncio.start_server(say_nothing, "127.0.0.1")
+        port = silent.sockets[0].getsockname()[1]
+        async with open_journey(place, hosts={"*": [("mx.silent.test", "127.0.0.1", port)]}) as journey:
+            sent = await journey.queue(compose(to=ANA), ANA)
+            await asyncio.sleep(0.5)
+        silent.close()
+        async with open_journey(place) as journey:
+            await journey.arrival(ANA)
+            assert (await journey.settled(sent.message_id, "relayed"))["attempts"] == 2
+            told = await said(journey, sent.thread_id, "attempt")
+            assert "the gateway was stopped before an answer came; it may have arrived" in told[0]
+
+    asyncio.run(run())
+
+
 def test_a_route_has_a_policy_of_its_own(place: Place) -> None:
     async def run() -> None:
         async with open_journey(place, delivery={"relay": "127.0.0.1:9"}) as journey:

@@ -166,7 +166,7 @@ def test_what_is_held_is_not_claimed_until_it_is_released(database: Database) ->
 def test_a_node_that_starts_again_takes_back_its_own_only(database: Database) -> None:
     add(database, tenant(database), node="one", due_at=NOW + LEASE)
     add(database, tenant(database), node="two", due_at=NOW + LEASE)
-    assert database.write_now(queue.recover, NOW + 10, "one", LEASE) == 1
+    assert database.write_now(queue.recover, NOW + 10, "one") == 1
     assert len(claim(database, NOW + 10, "one")) == 1
 
 

@@ -171,7 +171,7 @@ def deaths(database: Database, count: int, at: int = NOW) -> list[int]:
     booked = []
     for _ in range(count):
         booked.append(len(claim(database, at)))
-        database.write_now(queue.recover, at, "one", LEASE)
+        database.write_now(queue.recover, at, "one")
     return booked
 
 
@@ -194,7 +194,7 @@ def test_suspects_are_tried_apart_so_that_only_the_guilty_one_is_parked(database
     for second in range(5):
         [made] = claim(database, NOW + 1000 * second)
         if made.recipient.startswith("3"):
-            database.write_now(queue.recover, NOW + 1000 * second, "one", LEASE)
+            database.write_now(queue.recover, NOW + 1000 * second, "one")
             break
         settle(database, made, TAKEN, NOW + 1000 * second)
         tried += 1
@@ -210,6 +210,18 @@ def test_an_attempt_that_ended_between_two_deaths_acquits(database: Database) ->
     settle(database, booked, LATER)
     assert deaths(database, 2, NOW + DAY // 2) == [1, 1]
     assert row(database, made).hold == ""
+
+
+def test_what_a_node_broke_off_when_it_stopped_in_good_order_is_no_suspect(database: Database) -> None:
+    [made] = add(database, tenant(database))
+    for _ in range(4):
+        database.write_now(queue.note_broken_off, NOW, claim(database))
+        assert database.write_now(queue.recover, NOW, "one") == 1
+    assert (row(database, made).hold, row(database, made).attempts) == ("", 4)
+    [booked] = claim(database)
+    settle(database, booked, TAKEN)
+    database.write_now(queue.note_broken_off, NOW, [booked])  # its outcome came first
+    assert row(database, made).state == "relayed"
 
 
 def test_a_node_that_never_comes_back_is_seen_by_the_one_that_takes_over(database: Database) -> None:

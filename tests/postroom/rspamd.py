@@ -47,11 +47,11 @@ def start_rspamd(resolver: str) -> Iterator[Rspamd]:
         room.write("tld.dat", "test\n")  # the list that comes with it takes long to compile
         host, _, dns_port = resolver.rpartition(":")
         config = room.write("rspamd.conf", f"""
-options {{ tempdir = "{room.path}"; pidfile = "{room.path}/rspamd.pid"; filters = "dkim,spf";
+options {{ tempdir = "{room.path}"; pidfile = "{room.path}/rspamd.pid"; filters = "dkim";
   url_tld = "{room.path}/tld.dat"; local_addrs = "192.0.2.0/24";
   dns {{ nameserver = ["{host}:{dns_port}:1"]; timeout = 2s; }} }}
 logging {{ type = "console"; level = "info"; }}
-modules {{ path = "{_PLUGINS}/dmarc.lua"; }}
+modules {{ path = "{_PLUGINS}/spf.lua"; path = "{_PLUGINS}/dmarc.lua"; }}
 lua = "{_PLUGINS.parent}/rules/rspamd.lua";
 dkim {{ }}
 spf {{ }}

@@ -256,6 +256,7 @@ def test_html_gives_the_lines_that_a_reader_sees() -> None:
         strip_html("<head><title>x</title></head><style>a{}</style><p>A&nbsp;b</p><div>c<br>d</div><!-- e -->")
         == "A b\n\nc\nd"
     )
+    assert strip_html("<p>a\nb</p><pre class=x>To: c\nFrom: d</pre>e\nf<br>g") == "a b\n\nTo: c\nFrom: d\ne f\ng"
 
 
 def test_parts_are_found_with_missing_wrong_and_unclosed_boundaries() -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.mail.absence import read_absence
 from gateway.mail.classify import Kind
@@ -36,6 +38,21 @@ def build(head: str, text: str) -> bytes:
     return "\n".join([*missing, head, "", text]).encode()
 
 
+WORDS = [
+    "until",
+    "from",
+    "до",
+    "31.2.",
+    "99/99/9999",
+    "24",
+    "nov",
+    "1st",
+    "2026",
+    "monday",
+    "contact",
+    "a@b.example",
+    "月24日",
+]
 KINDS = rows("kinds", "mail")
 
 
@@ -67,6 +84,13 @@ def test_a_mail_has_an_absence_only_when_it_is_an_automatic_answer() -> None:
     assert absence is not None
     assert (absence.left, absence.substitute) == (True, "ion@client.example")
     assert read_mail(build("Subject: Re: x", "I am on leave until 24 November.")).absence is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=300), st.lists(st.sampled_from(WORDS), max_size=30))
+def test_any_words_have_an_absence_or_none(text: str, words: list[str]) -> None:
+    absence = read_absence(" ".join([text, *words]), SENT, OWN)
+    assert absence.back_on is None or date(2026, 11, 16) <= absence.back_on <= date(2028, 6, 1)
 
 
 # -- what a person passes on

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Config, ConfigError, Delivery, Submission
+from gateway.outbound.destinations import Pace
+from gateway.outbound.routing import Route, Way
 from gateway.serve.lock import former_names, hold
 from gateway.serve.seat import SHARED, Seat, pack, seat_config, unpack
+from gateway.store.routes import Server
 
 
 def test_a_seat_alone_has_the_whole_and_the_nodes_name() -> None:
@@ -20,12 +23,20 @@ def test_seats_share_what_the_node_may_use_and_each_has_at_least_one() -> None:
     assert one.submission.max_connections == three.submission.max_connections == 3
     assert one.delivery.connections == 1
     assert one.submission.max_message == config.submission.max_message
+    assert one.submission.max_memory == config.submission.max_memory // 4
+    assert seat_config(config, Seat(1, 64)).submission.max_memory == 2 * config.submission.max_message
 
 
 @pytest.mark.parametrize("name", SHARED)
 def test_what_is_shared_is_a_number_of_the_configuration(name: str) -> None:
     section, _, key = name.partition(".")
     assert isinstance(getattr(getattr(Config(), section), key), int)
+
+
+def test_seats_share_the_connections_to_a_tenants_own_server() -> None:
+    server = Server(host="smtp.acme.test", port=587, address="billing@acme.test", connections=6)
+    way = Way("smtp acme 1", "", Route(helo="mail.gateway.test"), "acme", server)
+    assert [Pace(seats=seats).bounds(way).most for seats in (1, 2, 4, 8)] == [6, 3, 1, 1]
 
 
 def test_a_process_has_the_configuration_that_its_supervisor_has() -> None:

@@ -17,7 +17,7 @@ _BETWEEN = re.compile(r"(\?=)\s+(=\?[^?\s]{1,60}\?[bBqQ]\?)")
 _FOLD = re.compile(r"\n[ \t]*")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _BREAKS = re.compile(r"<(?:br|/?p|/?div|/?tr|/?li|/?h[1-6]|/?table|/?blockquote|/?pre|hr|/title)\b[^<>]{0,2000}>", re.I)
-_PRE = re.compile(r"(?=<pre[\s>])|(?<=</pre>)", re.I)  # where line ends begin and cease to matter
+_PRE = re.compile(r"<pre\b[^<>]{0,2000}>|</pre>", re.I)  # where line ends begin and cease to matter
 _TAG = re.compile(r"<[!/?a-zA-Z][^<>]{0,10000}>")
 _CELL = re.compile(r"</t[dh]>", re.I)
 _ALIASES = {
@@ -134,9 +134,8 @@ def strip_html(source: str) -> str:
     for opening, closing in (("<!--", "-->"), ("<style", "</style"), ("<script", "</script"), ("<head", "</head")):
         source = _cut(source, opening, closing)
     if _BREAKS.search(source):
-        source = "".join(
-            piece if piece[:4].lower() == "<pre" else piece.replace("\n", " ") for piece in _PRE.split(source)
-        )
+        pieces = _PRE.split(source)  # what lies within stands at the odd places
+        source = "\n".join(piece if place % 2 else piece.replace("\n", " ") for place, piece in enumerate(pieces))
     source = _TAG.sub("", _CELL.sub(" ", _BREAKS.sub("\n", source)))
     text = html.unescape(source).replace("\xa0", " ")
     return re.sub(r"[ \t]{2,100}", " ", re.sub(r"\n[ \t]{0,100}(?=\n)", "\n", text)).strip()

@@ -71,7 +71,9 @@ def action_of(notice: str, code: int, status: str) -> Action:
     lead = status[:1] or str(code or "")[:1]
     words = notice[:10_000].lower()
     retries = bool(table.retries.search(words))
-    # "Temporary problem, will be retried" with a 550 is a delay: whoever retries decides, not the code.
+    if lead == "5":
+        # "Temporary problem, will be retried" with a 550 is a delay: whoever retries decides, not the code.
+        retries = retries and any(word in words for word in ("temporar", "delay", "warning", "временн", "întârzi"))
     if table.delay.search(words) and (retries or (lead != "5" and not table.gaveup.search(words))):
         return Action.DELAYED
     if not lead and table.success.search(words) and not table.failure.search(words):

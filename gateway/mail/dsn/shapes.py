@@ -18,6 +18,7 @@ from gateway.mail.dsn.returned import header_at
 
 TEXT_LIMIT = 200_000
 SURE, LIKELY = 70, 40
+DESK = 40  # points that an address loses which looks like a help desk's
 PLACES = 30  # where one address stands, as far as we look
 _ROLE_ACCOUNT = re.compile(r"(?:postmaster|mailer-daemon|mail-?daemon|abuse|noc|hostmaster)@", re.I)
 # Whom a notice tells to ask; mail for them bounces too, so this weighs less.
@@ -148,8 +149,9 @@ def _only_one(lines: list[str], found: dict[str, Found], own: frozenset[str], ex
 
     Where the returned mail says whom it went to, that is the better answer.
     """
-    others = [one for one in found.values() if one.score >= 0 and one.address.lower() not in own]
-    others = [one for one in others if not _DESK_ACCOUNT.match(one.address)]
+    likely = {key: one for key, one in found.items() if key not in own and not _ROLE_ACCOUNT.match(key)}
+    others = [one for key, one in likely.items() if one.score >= 0 and not _DESK_ACCOUNT.match(key)]
+    others = others or [one for one in likely.values() if one.score + DESK >= LIKELY]
     if len(others) != 1 or (expected and others[0].address.lower() not in expected):
         return []
     others[0].lines = [number for number, line in enumerate(lines) if others[0].address in line][:20]
@@ -218,7 +220,7 @@ def _standing(key: str, own: frozenset[str], expected: frozenset[str]) -> int:
     """Points of an address for what is known of it: who the original went to, who sent it, who keeps the server."""
     if key in expected:
         return 15 - (60 if key in own else 0)
-    desk = 60 if _ROLE_ACCOUNT.match(key) else 40 if _DESK_ACCOUNT.match(key) else 0
+    desk = 60 if _ROLE_ACCOUNT.match(key) else DESK if _DESK_ACCOUNT.match(key) else 0
     return -(60 if key in own else 0) - desk
 
 
