@@ -244,7 +244,7 @@ PORTERS: dict[str, tuple[str, ...]] = {
     "cssselect2": ("outbound.pdf",),
     "pydyf": ("outbound.pdf",),
 }
-DISTRIBUTIONS = {"argon2": "argon2-cffi", "dns": "dnspython"}
+DISTRIBUTIONS = {"argon2": "argon2-cffi", "dkim": "dkimpy", "dns": "dnspython"}
 NEVER_IMPORTED = {
     "httptools": "uvicorn takes it when it is there",
     "python-multipart": "fastapi reads forms with it",
@@ -340,10 +340,11 @@ def test_no_table_is_written_in_sql_of_ones_own() -> None:
 FILE_LINES, FUNCTION_LINES = 300, 40
 TESTS_FILE_LINES, TESTS_FUNCTION_LINES = 500, 50  # a journey is told from its beginning to its end
 LONGER_FILES: dict[str, tuple[int, str]] = {
+    "tests/journeys/test_web.py": (530, "every route of the pages stands in one list"),
     "gateway/outbound/queue.py": (800, "two tables that change together, and a table has one writing file"),
     "gateway/outbound/delivery.py": (450, "one loop, whose counters no second file may touch"),
     "gateway/outbound/documents/model.py": (350, "the schema's object model: fields, no logic"),
-    "gateway/store/database.py": (480, "the only file that knows a dialect"),
+    "gateway/store/database.py": (500, "the only file that knows a dialect"),
     "gateway/store/schema.py": (620, "every table, in one place"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {

@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 from gateway.mail.reply import Refused
 from gateway.outbound.control import Control
 from gateway.outbound.desk import Desk
-from gateway.store.database import Transaction, need_time, to_ms
+from gateway.outbound.refusals import Refusal, note_refusal
+from gateway.store.database import Database, Transaction, need_time, to_ms
 from gateway.store.settings import CREDENTIAL_LIMITS, PER_DAY, PER_HOUR
 from gateway.store.tenants import Tenant, get_tenant, list_credentials, set_tenant
 from gateway.store.usage import HOUR_MS, TENANT, count_message, messages_since, recount
@@ -115,6 +116,15 @@ class ReachedLimits:
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return known is None or known.until < reached.until
+
+
+async def note_reached(
+    database: Database, known: ReachedLimits, reached: LimitReached, credential: str, now: datetime
+) -> None:
+    """Tell the tenant of it: once, not for each of the thousand messages that come after it."""
+    if known.remember(reached):
+        refusal = Refusal(reached.reply, credential=reached.key[1] or credential, opens=True)
+        await note_refusal(database, reached.key[0], refusal, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from gateway.outbound.control import Control
 from gateway.outbound.desk import Desk
 from gateway.outbound.documents import Document
 from gateway.outbound.numbers import DEFAULT_TYPE, find_number
-from gateway.outbound.queue import some_recipients
+from gateway.outbound.queue_find import some_recipients
 from gateway.outbound.texts import templates
 from gateway.outbound.triggers import TRIGGERS
 from gateway.store.database import Transaction

@@ -640,35 +640,6 @@ def thread_recipients(tx: Transaction, tenant_id: str, thread_id: str) -> set[st
     return {row[0].lower() for row in tx.all(select(delivery.c.recipient).where(where).distinct())}
 
 
-SOME_MAILS = 20
-_OF_THREAD = (
-    (message.c.tenant_id == bindparam("k_tenant"))
-    & (message.c.thread_id == bindparam("k_thread"))
-    & (message.c.direction == literal_column("'out'"))
-)
-_SOME_MAILS = Prepared(
-    select(message.c.message_id).where(_OF_THREAD).suffix_with(text(f"LIMIT {SOME_MAILS}"))
-)  # `limit` would add a parameter on SQLite
-_SOME_IDS = [f"k_id{at}" for at in range(SOME_MAILS)]
-_SOME_RECIPIENTS = Prepared(
-    select(delivery.c.recipient).where(
-        delivery.c.tenant_id == bindparam("k_tenant"), delivery.c.message_id.in_([bindparam(n) for n in _SOME_IDS])
-    )
-)
-
-
-def some_recipients(tx: Transaction, tenant_id: str, thread_id: str) -> set[str]:
-    """The (lower-case) addresses that some mails of a thread went to: bounded where a thread is not, so unordered.
-
-    Two questions, since PostgreSQL joins the two tables by reading every delivery of the tenant.
-    """
-    ids = [row[0] for row in tx.run(_SOME_MAILS, {"k_tenant": tenant_id, "k_thread": thread_id}).fetchall()]
-    if not ids:
-        return set()
-    keys = dict(zip(_SOME_IDS, ids + [ids[0]] * (SOME_MAILS - len(ids)), strict=True))
-    return {row[0].lower() for row in tx.run(_SOME_RECIPIENTS, {"k_tenant": tenant_id, **keys}).fetchmany(1000)}
-
-
 def note_fault(tx: Transaction, now_ms: int, made: Booked) -> None:
     """A delivery failed on our side: the third time it is held and shown, since trying on would not help."""
     faults = select(func.count()).where(_tries(made), attempt.c.stage == OUR_FAULT)

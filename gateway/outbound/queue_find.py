@@ -1,16 +1,16 @@
-"""Finding what was mailed to an address: for reports and replies that carry no token of ours.
+"""Finding what was mailed to an address, for reports and replies that carry no token of ours; and whom a thread mailed.
 
-Asked by the inbound room only after everything stronger has failed. Always of one tenant, of one address and since a
-moment, so that the index over recipients bounds the work. Writes nothing.
+The first is asked by the inbound room only after everything stronger has failed. Always of one tenant, of one address
+and since a moment, so that the index over recipients bounds the work. Writes nothing.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, literal_column, select, text
 
 from gateway.outbound.queue import Booked
-from gateway.store.database import Transaction, storable
+from gateway.store.database import Prepared, Transaction, storable
 from gateway.store.schema import attempt, delivery, message, thread
 
 MOST = 50  # deliveries to one address that are looked at, the latest first
@@ -71,3 +71,32 @@ def _answers(tx: Transaction, made: Booked) -> list[str]:
         & (attempt.c.number == made.number)
     )
     return [row[0] for row in tx.all(select(attempt.c.text).where(where).limit(100))]
+
+
+SOME_MAILS = 20
+_OF_THREAD = (
+    (message.c.tenant_id == bindparam("k_tenant"))
+    & (message.c.thread_id == bindparam("k_thread"))
+    & (message.c.direction == literal_column("'out'"))
+)
+_SOME_MAILS = Prepared(
+    select(message.c.message_id).where(_OF_THREAD).suffix_with(text(f"LIMIT {SOME_MAILS}"))
+)  # `limit` would add a parameter on SQLite
+_SOME_IDS = [f"k_id{at}" for at in range(SOME_MAILS)]
+_SOME_RECIPIENTS = Prepared(
+    select(delivery.c.recipient).where(
+        delivery.c.tenant_id == bindparam("k_tenant"), delivery.c.message_id.in_([bindparam(n) for n in _SOME_IDS])
+    )
+)
+
+
+def some_recipients(tx: Transaction, tenant_id: str, thread_id: str) -> set[str]:
+    """The (lower-case) addresses that some mails of a thread went to: bounded where a thread is not, so unordered.
+
+    Two questions, since PostgreSQL joins the two tables by reading every delivery of the tenant.
+    """
+    ids = [row[0] for row in tx.run(_SOME_MAILS, {"k_tenant": tenant_id, "k_thread": thread_id}).fetchall()]
+    if not ids:
+        return set()
+    keys = dict(zip(_SOME_IDS, ids + [ids[0]] * (SOME_MAILS - len(ids)), strict=True))
+    return {row[0].lower() for row in tx.run(_SOME_RECIPIENTS, {"k_tenant": tenant_id, **keys}).fetchmany(1000)}

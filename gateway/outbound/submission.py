@@ -29,10 +29,10 @@ from gateway.outbound.handed import Asked, Handed, Rcpt, Ready, Receipt
 from gateway.outbound.handed_document import Found, Where, find_document, look
 from gateway.outbound.ingredients import brand_of
 from gateway.outbound.letterhead import Letterhead
-from gateway.outbound.limits import LimitReached, ReachedLimits
+from gateway.outbound.limits import LimitReached, ReachedLimits, note_reached
 from gateway.outbound.placing import About, about_mail, find_place, name_document
 from gateway.outbound.queue import Booked
-from gateway.outbound.refusals import Refusal, note_refusal, refusal_of
+from gateway.outbound.refusals import note_refusal, refusal_of
 from gateway.outbound.relay_mail import frame_relay
 from gateway.outbound.retry import Retry
 from gateway.outbound.texts import templates
@@ -85,9 +85,7 @@ async def accept(door: Door, handed: Handed, now: datetime) -> Receipt:
     try:
         return await _at_desk(door, handed.tenant_id, take)
     except LimitReached as reached:
-        if door.reached.remember(reached):  # said once, not for each of the thousand that come after it
-            told = Refusal(reached.reply, credential=reached.key[1] or handed.credential, opens=True)
-            await note_refusal(door.database, handed.tenant_id, told, now)
+        await note_reached(door.database, door.reached, reached, handed.credential, now)
         raise
     except Refused as refused:
         if refused.reply.code >= 500:

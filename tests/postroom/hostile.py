@@ -88,7 +88,7 @@ def start_hostile(program: Path, wanted: Sequence[Mapping[str, Any]]) -> Iterato
             for one, sink in zip(wanted, sinks, strict=True)
         ]
         asked = room.write("sinks.json", json.dumps(options))
-        command = [sys.executable, "-c", _DRIVER, program, asked]
+        command: list[str | Path] = [sys.executable, "-c", _DRIVER, program, asked]
         with run("hostile", command, room) as server:
 
             def ready() -> bool:

@@ -360,6 +360,10 @@ HOSTILE = {
     "recipients": b"From: MAILER-DAEMON@x\nSubject: Undelivered\n\n"
     + b"".join(b"<a%d@b.example>: 550 5.1.1 no\n" % n for n in range(8000)),
     "deep json": b'\n{"notificationType":' + b"[" * 200_000,
+    "recipients without codes": b"From: MAILER-DAEMON@x\nSubject: Undelivered\n\n"
+    + b"".join(
+        b"<a%d@b.example>: something odd happened here to your item of whatever kind\n" % n for n in range(8000)
+    ),
     "one recipient everywhere": b"From: MAILER-DAEMON@x\nSubject: Undelivered\n\n"
     + b"The following address failed: <a@b.example>: 550 no\n" * 480_000,
     "25 MB of pages": b"Content-Type: text/html\n\n" + b"<p>a@b.example<br><pre>x</pre>" * 800_000,

@@ -5,6 +5,7 @@ Called by `mail.dsn.read`. Never makes up a code: what the words do not carry st
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 
 from gateway.mail.dsn.addresses import find_addresses
 from gateway.mail.dsn.codes import find_code, find_codes
@@ -49,7 +50,7 @@ def _read_found(one: Found, notice: str, alone: bool, apart: bool = False) -> Re
     text = one.text
     if not code or not status:
         # What stands before a list of recipients is about all of them, unless each has codes or words of its own.
-        wide_code, wide_status = find_codes(notice)
+        wide_code, wide_status = _wide_codes(notice)
         lead = str(code)[:1] if code else status[:1]
         if alone or not (code or status or apart):
             code = code or (wide_code if not lead or str(wide_code)[:1] == lead else 0)
@@ -65,20 +66,33 @@ def _read_found(one: Found, notice: str, alone: bool, apart: bool = False) -> Re
     )
 
 
+@lru_cache(maxsize=4)  # one notice may have thousands of recipients
+def _wide_codes(notice: str) -> tuple[int, str]:
+    return find_codes(notice[:20_000])
+
+
+@lru_cache(maxsize=4)
+def _tells(notice: str) -> tuple[bool, bool, bool, bool, bool]:
+    """Whether a notice speaks of a delay, of retries, of a fault for a while, of giving up, of success alone."""
+    table = read_table()
+    words = notice[:10_000].lower()
+    return (
+        bool(table.delay.search(words)),
+        bool(table.retries.search(words)),
+        any(word in words for word in ("temporar", "delay", "warning", "временн", "întârzi")),
+        bool(table.gaveup.search(words)),
+        bool(table.success.search(words)) and not table.failure.search(words),
+    )
+
+
 def action_of(notice: str, code: int, status: str) -> Action:
     """Failed, delayed or delivered, by the words of a notice that has no fields."""
-    table = read_table()
     lead = status[:1] or str(code or "")[:1]
-    words = notice[:10_000].lower()
-    retries = bool(table.retries.search(words))
-    if lead == "5":
-        # "Temporary problem, will be retried" with a 550 is a delay: whoever retries decides, not the code.
-        retries = retries and any(word in words for word in ("temporar", "delay", "warning", "временн", "întârzi"))
-    if table.delay.search(words) and (retries or (lead != "5" and not table.gaveup.search(words))):
+    delay, retries, passing, gaveup, success = _tells(notice)
+    # "Temporary problem, will be retried" with a 550 is a delay: whoever retries decides, not the code.
+    if delay and (retries and passing if lead == "5" else retries or not gaveup):
         return Action.DELAYED
-    if not lead and table.success.search(words) and not table.failure.search(words):
-        return Action.DELIVERED
-    return Action.FAILED
+    return Action.DELIVERED if not lead and success else Action.FAILED
 
 
 def add_prose(recipients: list[ReportedRecipient], notice: str, own: frozenset[str]) -> list[ReportedRecipient]:
