@@ -133,7 +133,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "wire": ("mail",),
     "store": ("mail",),
     "outbound": ("store", "mail", "wire"),
-    "inbound": ("outbound.queue", "outbound.queue_find", "outbound.numbers", "outbound.suppression", "outbound.oauth", "store", "mail", "wire"),
+    "inbound": (
+        "outbound.queue",
+        "outbound.queue_find",
+        "outbound.numbers",
+        "outbound.suppression",
+        "outbound.oauth",
+        "store",
+        "mail",
+        "wire",
+    ),
     "inbox": ("outbound.submission", *QUEUE_AND_SUPPRESSION, "store", "mail"),
     "web": ("inbox", "outbound.submission", *QUEUE_AND_SUPPRESSION, "outbound.texts", "store", "mail"),
 }

@@ -118,8 +118,8 @@ class Desk:
     folder: Path
 
     async def add(self, server: Hostile, name: str = "box", **changes: Any) -> None:
-        values: dict[str, Any] = {"host": "localhost", "port": server.port, "security": "none", "username": "ar@tenant.test",
-                  "takes": ALL, "since": "2026-05-01"} | changes  # fmt: skip
+        values: dict[str, Any] = {"host": "localhost", "port": server.port, "security": "none",
+                                  "username": "ar@tenant.test", "takes": ALL, "since": "2026-05-01"} | changes  # fmt: skip
         seal = read_key_file(self.folder / "gateway.key")
         args = (self.tenant_id, name, Account(**values), Secret(password="secret"))
         await self.database.write(add_mailbox, self.clock(), seal, *args)

@@ -187,7 +187,7 @@ async def _crash(journey: Journey) -> None:
         task.cancel()
     await asyncio.gather(*delivery._tasks, return_exceptions=True)
     for destination in delivery._destinations.values():
-        destination.waiting.clear()
+        destination.take_all()
 
 
 def test_the_usual_mail_runs_prepared_statements_only(place: Place) -> None:

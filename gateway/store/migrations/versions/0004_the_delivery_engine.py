@@ -40,12 +40,12 @@ def upgrade() -> None:
     ):
         for column in columns:
             op.add_column(table, column)
-    for index, column, rows in (
+    for index, name, rows in (
         ("delivery_held", "next_attempt_at", "state = 'queued' AND hold <> ''"),
         ("delivery_booked", "booked_by", "booked_by <> ''"),
     ):
         where = sa.text(rows)
-        op.create_index(index, "delivery", ["tenant_id", column], sqlite_where=where, postgresql_where=where)
+        op.create_index(index, "delivery", ["tenant_id", name], sqlite_where=where, postgresql_where=where)
     _routes()
     _tls()
     op.create_table(
