@@ -119,7 +119,7 @@ class Desk:
 
     async def add(self, server: Hostile, name: str = "box", **changes: Any) -> None:
         values: dict[str, Any] = {"host": "localhost", "port": server.port, "security": "none",
-                                  "username": "ar@tenant.test", "takes": ALL, "since": "2026-05-01"} | changes  # fmt: skip
+                  "username": "ar@tenant.test", "takes": ALL, "since": "2026-05-01"} | changes  # fmt: skip
         seal = read_key_file(self.folder / "gateway.key")
         args = (self.tenant_id, name, Account(**values), Secret(password="secret"))
         await self.database.write(add_mailbox, self.clock(), seal, *args)
