@@ -28,7 +28,7 @@ from gateway.store.documents import StoredDocument, get_document, mark_sent, put
 from gateway.store.events import add_event
 from gateway.store.idempotency import Remembered, find_key, remember_key
 from gateway.store.messages import DATED, Message, add_message
-from gateway.store.threads import add_thread, open_thread, thread_of_document, touch_thread
+from gateway.store.threads import add_thread, open_thread, thread_of_document, touch_if_still, touch_thread
 
 NO_ADDRESS = "no_address"  # the chip of a thread whose document nobody can be sent
 
@@ -140,6 +140,18 @@ def _place(tx: Transaction, now_ms: int, desk: Desk, ready: Ready) -> tuple[Read
 
 def _place_relay(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> tuple[Ready, StoredDocument | None]:
     """Keep a composed mail's thread and what is known of its document; with that, where it was read anyway."""
+    if not (ready.about.standing and _still_stands(tx, now_ms, tenant_id, ready)):
+        ready = _find_again(tx, now_ms, tenant_id, ready)
+    customer_key = keep_mailed(tx, now_ms, tenant_id, ready.control, ready.named)
+    return ready, automation.keep_facts(tx, now_ms, tenant_id, ready, customer_key)
+
+
+def _still_stands(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> bool:
+    return touch_if_still(tx, now_ms, tenant_id, ready.message.thread_id, ready.about.standing)
+
+
+def _find_again(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> Ready:
+    """Ask once more where a mail belongs, now that nobody else can change it, and keep its thread."""
     control, thread_id = ready.control, ready.message.thread_id
     place = find_place(tx, now_ms, tenant_id, ready.about, thread_id)
     if place.thread_id != thread_id or (control.named and place.document_id != control.document_id):
@@ -154,10 +166,7 @@ def _place_relay(tx: Transaction, now_ms: int, tenant_id: str, ready: Ready) -> 
             key=place.key, subject=ready.message.subject, document=key, customer=ready.customer,
         )  # fmt: skip
     decided = control.event or control.test or control.template == "none"  # whether it is sent is seen later
-    if control.named and not place.known and not decided:
-        ready = replace(ready, noted=True)
-    customer_key = keep_mailed(tx, now_ms, tenant_id, control, ready.named)
-    return ready, automation.keep_facts(tx, now_ms, tenant_id, ready, customer_key)
+    return replace(ready, noted=True) if control.named and not place.known and not decided else ready
 
 
 def _check_template(desk: Desk, ready: Ready, *, explicit: bool) -> None:

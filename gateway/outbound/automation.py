@@ -152,7 +152,7 @@ def keep_facts(
     Only what X-AR-* fields say is known of it; a document that was handed over as data is never overwritten by less:
     then it is returned as it is kept, so that nobody needs to read it again.
     """
-    control, message = ready.control, ready.message
+    control = ready.control
     if not control.document_type:
         return None
     known = None if ready.noted else get_document(tx, tenant_id, control.document_type, control.document_id)
@@ -161,10 +161,21 @@ def keep_facts(
         return known  # it was handed over as data; or a number in a subject says nothing new
     if control.document_type not in DOCUMENT_TYPES:  # fmt: skip
         raise Refused(554, "5.6.0", f'X-AR-Document "{control.document_type}" is no type of document; write invoice/…')
+    made = _composed(ready, customer_key)
+    if ready.noted:
+        add_named(tx, now_ms, tenant_id, made)
+    elif put_document(tx, now_ms, tenant_id, _completed(made, known) if known else made) == "updated":
+        keep_promise(tx, now_ms, tenant_id, (made.type, made.id))
+    return None
+
+
+def _composed(ready: Ready, customer_key: str) -> StoredDocument:
+    """The row of a document of which only a composed mail's fields are known."""
+    control, message = ready.control, ready.message
     facts = {"composed": True, "number": control.number, "amount": control.amount, "issued": control.issued,
              "due": control.due, "status": control.status}  # fmt: skip
     body = json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode()
-    made = StoredDocument(
+    return StoredDocument(
         type=control.document_type,
         id=control.document_id,
         number=control.number or control.document_id,
@@ -183,11 +194,6 @@ def keep_facts(
         thread_id=message.thread_id,
         customer_key=customer_key,
     )
-    if ready.noted:
-        add_named(tx, now_ms, tenant_id, made)
-    elif put_document(tx, now_ms, tenant_id, _completed(made, known) if known else made) == "updated":
-        keep_promise(tx, now_ms, tenant_id, (made.type, made.id))
-    return None
 
 
 def _completed(made: StoredDocument, known: StoredDocument) -> StoredDocument:

@@ -41,6 +41,7 @@ class About:
     named: bool = False
     people: frozenset[str] = frozenset()  # keys of the addresses that it goes to
     customer: str = ""  # the billing system's key of the customer
+    standing: str = ""  # the key of the thread that was found for it: it need only be there still
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,11 @@ class Place:
     document_id: str = ""
     known: bool = False  # the thread exists
     was: str = ""
+
+    @property
+    def standing(self) -> str:
+        """The key of the thread, when nothing but its being there matters from now on."""
+        return self.key if self.known and self.was in ("", self.document_id) else ""
 
 
 # -- what a mail says

@@ -189,7 +189,7 @@ async def _find_home(
         return Home(control, new_id(), about, parts)
     place = await door.database.read(find_place, to_ms(now), desk.tenant.id, about, new_id())
     control = replace(control, document_id=place.document_id) if control.named else control
-    return Home(control, place.thread_id, about, parts)
+    return Home(control, place.thread_id, replace(about, standing=place.standing), parts)
 
 
 async def _find(door: Door, raw: bytes, place: Where) -> Found:

@@ -168,6 +168,23 @@ def touch_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str) -
     tx.run(_TOUCH, {"k_tenant": tenant_id, "k_thread": thread_id, "now_ms": now_ms})
 
 
+_TOUCH_IF = Prepared(
+    update(thread)
+    .where(
+        thread.c.tenant_id == bindparam("k_tenant"),
+        thread.c.thread_id == bindparam("k_thread"),
+        thread.c.key == bindparam("k_key"),
+    )
+    .values(last_at=bindparam("now_ms"))
+)
+
+
+def touch_if_still(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, key: str) -> bool:
+    """The same, if the thread is still that of its document; False when it is not, and then nothing was done."""
+    values = {"k_tenant": tenant_id, "k_thread": thread_id, "k_key": storable(key), "now_ms": now_ms}
+    return bool(tx.run(_TOUCH_IF, values).rowcount)
+
+
 def get_thread(tx: Transaction, tenant_id: str, thread_id: str) -> Thread | None:
     """A thread of the tenant."""
     row = tx.first(select(*_COLUMNS).where(thread.c.tenant_id == tenant_id, thread.c.thread_id == storable(thread_id)))

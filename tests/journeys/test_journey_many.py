@@ -206,6 +206,7 @@ def test_the_usual_mail_runs_prepared_statements_only(place: Place) -> None:
             for subject in ("Bună ziua", "Factura F-2", "Factura F-2"):  # without a number, a new one, a known one
                 sent = await journey.queue(compose(subject), "ana@client.test")
                 await journey.settled(sent.message_id, "relayed")
+            event.remove(journey.house.database.engine, "before_cursor_execute", note)
 
     asyncio.run(run())
     assert seen == []
