@@ -161,6 +161,9 @@ def wake(tx: Transaction, tenant_id: str, due_at: int, *, ring: bool = False) ->
     """Let the tenant's summary say that something is due at `due_at` (ms) or before; `ring`: now, for any process."""
     if ring:
         tx.ring()
+    if tx.memo.get((wake, tenant_id), due_at + 1) <= due_at:
+        return
+    tx.memo[wake, tenant_id] = due_at
     if not tx.skips_locked:
         tx.run(_WAKE_ALONE, {"tenant_id": tenant_id, "due_at": due_at, "served_at": 0})
     elif not tx.run(_WAKE, {"k_tenant": tenant_id, "k_due": due_at, "due_at": due_at}).rowcount:
@@ -188,7 +191,7 @@ def enqueue(
     """
     booked = []
     for number, recipient in enumerate(recipients, 1):
-        tx.run(
+        tx.send(
             _ENQUEUE,
             {
                 "tenant_id": tenant_id,
@@ -310,6 +313,7 @@ def _claim_tenant(tx: Transaction, now_ms: int, node: str, tenant_id: str, share
         booked.append(made)
     if changes:
         tx.run_many(_BOOK, changes)
+    tx.memo.pop((wake, tenant_id), None)  # it may say later from now on
     tx.run(_RECKON, {"k_tenant": tenant_id, "served_at": now_ms})
     return booked
 
@@ -364,6 +368,7 @@ def mend_summaries(tx: Transaction) -> int:
         .scalar_subquery()
     )
     late = or_(tenant_queue.c.due_at.is_(None) & earliest.is_not(None), tenant_queue.c.due_at > earliest)
+    tx.memo.clear()
     return tx.change(update(tenant_queue).where(late).values(due_at=earliest))
 
 
@@ -463,7 +468,7 @@ def _reason(status: DeliveryStatus) -> str:
 
 
 def _note_attempt(tx: Transaction, now_ms: int, made: Booked, how: Attempt, status: DeliveryStatus) -> None:
-    tx.run(
+    tx.send(
         _ATTEMPT,
         {
             "tenant_id": made.tenant_id,

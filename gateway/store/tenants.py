@@ -122,6 +122,7 @@ def set_tenant(tx: Transaction, /, tenant_id: str, **changes: Any) -> None:
             changes[name] = json.dumps(kept, ensure_ascii=False)
     if isinstance(changes.get("suspended_at"), datetime):
         changes["suspended_at"] = to_ms(changes["suspended_at"])
+    tx.memo.pop((tenant_revision, tenant_id), None)
     tx.change(update(tenant).where(tenant.c.tenant_id == tenant_id).values(revision=tenant.c.revision + 1, **changes))
 
 
@@ -147,8 +148,11 @@ _REVISION = Prepared(select(tenant.c.revision).where(tenant.c.tenant_id == bindp
 
 def tenant_revision(tx: Transaction, tenant_id: str) -> int:
     """The revision of a tenant's settings: doors remember a tenant and check by this, in their transaction."""
-    row = tx.run(_REVISION, {"k_tenant": tenant_id}).fetchone()
-    return int(row[0]) if row else 0
+    known = tx.memo.get((tenant_revision, tenant_id))
+    if known is None:
+        row = tx.run(_REVISION, {"k_tenant": tenant_id}).fetchone()
+        known = tx.memo[tenant_revision, tenant_id] = int(row[0]) if row else 0
+    return int(known)
 
 
 def need_tenant(tx: Transaction, slug: str) -> Tenant:
