@@ -50,7 +50,7 @@ class ReceiverDoorstep:
         return replies if session.lmtp else replies[:1]
 
     async def _find(self, recipient: Recipient) -> Destination | None:
-        return await self._reception.database.read(find_destination, self._reception.names, recipient.address)
+        return await self._reception.database.read_briefly(find_destination, self._reception.names, recipient.address)
 
 
 def _source(session: Session, envelope: Envelope) -> Source:

@@ -61,7 +61,7 @@ class Logins:
         known, now = self._known.get(username), time.monotonic()
         if known and now - known.looked_at < REMEMBER_SECONDS and hmac.compare_digest(known.digest, digest):
             return known.who
-        found = await self._database.read(find_login, username)
+        found = await self._database.read_briefly(find_login, username)
         secret_hash = found[2] if found else ""
         same = known is not None and known.secret_hash == secret_hash and hmac.compare_digest(known.digest, digest)
         right = same or await asyncio.to_thread(verify_password, secret_hash, password)

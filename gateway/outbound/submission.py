@@ -187,7 +187,7 @@ async def _find_home(
     about = about_mail(control, head, [rcpt.address for rcpt in handed.recipients], desk)
     if not about.key:
         return Home(control, new_id(), about, parts)
-    place = await door.database.read(find_place, to_ms(now), desk.tenant.id, about, new_id())
+    place = await door.database.read_briefly(find_place, to_ms(now), desk.tenant.id, about, new_id())
     control = replace(control, document_id=place.document_id) if control.named else control
     return Home(control, place.thread_id, replace(about, standing=place.standing), parts)
 

@@ -103,9 +103,7 @@ def add_tenant(
             created_at=to_ms(now),
         )
     )
-    found = find_tenant(tx, slug)
-    assert found
-    return found
+    return need_tenant(tx, slug)
 
 
 def set_tenant(tx: Transaction, /, tenant_id: str, **changes: Any) -> None:
@@ -148,11 +146,11 @@ _REVISION = Prepared(select(tenant.c.revision).where(tenant.c.tenant_id == bindp
 
 def tenant_revision(tx: Transaction, tenant_id: str) -> int:
     """The revision of a tenant's settings: doors remember a tenant and check by this, in their transaction."""
-    known = tx.memo.get((tenant_revision, tenant_id))
-    if known is None:
+    key = (tenant_revision, tenant_id)
+    if key not in tx.memo:
         row = tx.run(_REVISION, {"k_tenant": tenant_id}).fetchone()
-        known = tx.memo[tenant_revision, tenant_id] = int(row[0]) if row else 0
-    return int(known)
+        tx.memo[key] = row[0] if row else 0
+    return int(tx.memo[key])
 
 
 def need_tenant(tx: Transaction, slug: str) -> Tenant:
