@@ -21,7 +21,7 @@ from gateway.inbound.evidence import (
 )
 from gateway.mail.classify import Kind
 from gateway.mail.received import ReceivedMail
-from gateway.outbound.queue import thread_recipients
+from gateway.outbound.queue_find import was_mailed
 from gateway.store.customers import is_contact
 from gateway.store.database import Transaction
 from gateway.store.documents import get_document
@@ -97,7 +97,7 @@ def asks_to_stop(mail: ReceivedMail) -> bool:
 
 def is_unknown(tx: Transaction, tenant_id: str, thread_id: str, mail: ReceivedMail) -> bool:
     """Whether the author is nobody that the thread's mail went to, and no contact of its customer."""
-    if mail.author.lower() in thread_recipients(tx, tenant_id, thread_id):
+    if was_mailed(tx, tenant_id, thread_id, mail.author):
         return False
     thread = get_thread(tx, tenant_id, thread_id)
     document = get_document(tx, tenant_id, thread.document_type, thread.document_id) if thread else None

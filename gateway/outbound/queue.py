@@ -584,6 +584,9 @@ def report(
         _event(tx, now_ms, made, "recipient.deferred", status, report=report_message_id)
         return "delayed"
     _event(tx, now_ms, made, "report.ignored", status, report=report_message_id, state=state)
+    if trusted and state == FAILED and status.action is Action.FAILED and is_recipient_fault(status):
+        # the outcome was known already, perhaps by a report that nobody vouches for; this one is vouched for
+        suppress(tx, now_ms, made.tenant_id, made.recipient, status.reason, status.words, made.message_id)
     return "ignored"
 
 
@@ -634,15 +637,6 @@ def find_deliveries(tx: Transaction, tenant_id: str, message_id: str) -> list[Bo
     """All deliveries of a message."""
     where = (delivery.c.tenant_id == tenant_id) & (delivery.c.message_id == message_id)
     return [Booked(*row) for row in tx.all(select(*_FOUND_COLUMNS).where(where).order_by(delivery.c.number))]
-
-
-def thread_recipients(tx: Transaction, tenant_id: str, thread_id: str) -> set[str]:
-    """The (lower-case) addresses that a thread's mail went to."""
-    message_ids = select(message.c.message_id).where(
-        message.c.tenant_id == tenant_id, message.c.thread_id == thread_id, message.c.direction == "out"
-    )
-    where = (delivery.c.tenant_id == tenant_id) & delivery.c.message_id.in_(message_ids)
-    return {row[0].lower() for row in tx.all(select(delivery.c.recipient).where(where).distinct())}
 
 
 def note_fault(tx: Transaction, now_ms: int, made: Booked) -> None:

@@ -28,35 +28,48 @@ class Mailed:
     number: str
 
 
+_BOOKED = (
+    delivery.c.tenant_id, delivery.c.message_id, delivery.c.number, delivery.c.thread_id, delivery.c.recipient,
+    delivery.c.token, delivery.c.attempts, delivery.c.expires_at, delivery.c.notify,
+)  # fmt: skip
+_TO_ADDRESS = (delivery.c.tenant_id == bindparam("k_tenant")) & (
+    func.lower(delivery.c.recipient) == bindparam("k_address")
+)
+_MAILED = Prepared(
+    select(
+        *_BOOKED,
+        delivery.c.state,
+        delivery.c.created_at,
+        message.c.subject,
+        thread.c.document_type,
+        thread.c.document_number,
+    )
+    .join(message, (message.c.tenant_id == delivery.c.tenant_id) & (message.c.message_id == delivery.c.message_id))
+    .join(thread, (thread.c.tenant_id == delivery.c.tenant_id) & (thread.c.thread_id == delivery.c.thread_id))
+    .where(_TO_ADDRESS, delivery.c.created_at >= bindparam("since_ms"), delivery.c.attempts > literal_column("0"))
+    .order_by(delivery.c.message_id.desc())
+    .suffix_with(text(f"LIMIT {MOST}"))
+)
+
+
 def mailed_to(tx: Transaction, tenant_id: str, address: str, since_ms: int) -> list[Mailed]:
     """The tenant's deliveries to an address since a moment that were handed to a server, the latest first."""
-    of_thread = (thread.c.tenant_id == delivery.c.tenant_id) & (thread.c.thread_id == delivery.c.thread_id)
-    of_message = (message.c.tenant_id == delivery.c.tenant_id) & (message.c.message_id == delivery.c.message_id)
-    columns = (
-        delivery.c.tenant_id, delivery.c.message_id, delivery.c.number, delivery.c.thread_id, delivery.c.recipient,
-        delivery.c.token, delivery.c.attempts, delivery.c.expires_at, delivery.c.notify,
-    )  # fmt: skip
-    rows = tx.all(
-        select(
-            *columns,
-            delivery.c.state,
-            delivery.c.created_at,
-            message.c.subject,
-            thread.c.document_type,
-            thread.c.document_number,
-        )
-        .join(message, of_message)
-        .join(thread, of_thread)
-        .where(
-            delivery.c.tenant_id == tenant_id,
-            func.lower(delivery.c.recipient) == storable(address.lower()),
-            delivery.c.created_at >= since_ms,
-            delivery.c.attempts > 0,
-        )
-        .order_by(delivery.c.message_id.desc())
-        .limit(MOST)
-    )
-    return [Mailed(Booked(*row[: len(columns)]), *row[len(columns) :]) for row in rows]
+    values = {"k_tenant": tenant_id, "k_address": storable(address.lower()), "since_ms": since_ms}
+    rows = tx.run(_MAILED, values).fetchall()
+    return [Mailed(Booked(*row[: len(_BOOKED)]), *row[len(_BOOKED) :]) for row in rows]
+
+
+_WAS_MAILED = Prepared(
+    select(delivery.c.number)
+    .where(_TO_ADDRESS, delivery.c.thread_id == bindparam("k_thread"))
+    .suffix_with(text("LIMIT 1"))
+)
+
+
+def was_mailed(tx: Transaction, tenant_id: str, thread_id: str, address: str) -> bool:
+    """Whether mail of a thread went to an address, in any case of letters."""
+    values = {"k_tenant": tenant_id, "k_address": storable(address.lower()), "k_thread": thread_id}
+    return tx.run(_WAS_MAILED, values).fetchone() is not None
 
 
 def named_by_server(tx: Transaction, mailed: Iterable[Mailed], name: str) -> list[Mailed]:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, or_, select, update
 
 from gateway.mail.address import parse_address
 from gateway.mail.reply import Refused
-from gateway.store.database import Transaction, from_ms, storable, to_ms
+from gateway.store.database import Prepared, Transaction, from_ms, storable, to_ms
 from gateway.store.schema import contact, customer
 
 ROLES = ("to", "cc", "bcc", "alternate")
@@ -125,10 +125,19 @@ def list_contacts(tx: Transaction, tenant_id: str, key: str) -> list[Contact]:
     return sorted(found, key=lambda one: ROLES.index(one.role))
 
 
+_CONTACT_OF = Prepared(
+    select(contact.c.address).where(
+        contact.c.tenant_id == bindparam("k_tenant"),
+        contact.c.customer_key == bindparam("k_customer"),
+        contact.c.address == bindparam("k_address"),
+    )
+)
+
+
 def is_contact(tx: Transaction, tenant_id: str, key: str, address: str) -> bool:
     """Whether an address (in any case of letters) is a customer's."""
-    where = (contact.c.tenant_id == tenant_id) & (contact.c.customer_key == key)
-    return tx.first(select(contact.c.address).where(where, contact.c.address == storable(address.lower()))) is not None
+    values = {"k_tenant": tenant_id, "k_customer": key, "k_address": storable(address.lower())}
+    return tx.run(_CONTACT_OF, values).fetchone() is not None
 
 
 def put_contact(tx: Transaction, now_ms: int, tenant_id: str, key: str, made: Contact) -> None:

@@ -185,9 +185,14 @@ def touch_if_still(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str,
     return bool(tx.run(_TOUCH_IF, values).rowcount)
 
 
+_GET = Prepared(
+    select(*_COLUMNS).where(thread.c.tenant_id == bindparam("k_tenant"), thread.c.thread_id == bindparam("k_thread"))
+)
+
+
 def get_thread(tx: Transaction, tenant_id: str, thread_id: str) -> Thread | None:
     """A thread of the tenant."""
-    row = tx.first(select(*_COLUMNS).where(thread.c.tenant_id == tenant_id, thread.c.thread_id == storable(thread_id)))
+    row = tx.run(_GET, {"k_tenant": tenant_id, "k_thread": storable(thread_id)}).fetchone()
     return _thread(row) if row else None
 
 

@@ -11,6 +11,7 @@ from journeys.test_journey_triggers import document, mail
 from gateway.inbox.deciding import add_author
 from gateway.mail.verp import return_path
 from gateway.outbound.handed import Receipt
+from gateway.outbound.suppression import list_suppressed
 from gateway.store.schema import OPERATOR
 
 ANA, ION = "ana@client.test", "ion@client.test"
@@ -268,5 +269,21 @@ def test_a_report_two_weeks_late_still_finds_its_delivery(place: Place) -> None:
             assert (await journey.delivery(sent.message_id))["state"] == "failed"
             assert (await journey.thread(sent.thread_id)).state == "open"
             assert await placed(journey, sent.thread_id) == ("return path", "certain")
+
+    asyncio.run(run())
+
+
+def test_a_report_to_the_return_path_suppresses_although_another_way_brought_the_news_first(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            sent = await relay(journey, "Factura F-22")
+            back = return_path((await journey.delivery(sent.message_id))["token"], RETURNS)
+            message_id = f"{sent.message_id}@gateway.test"
+            await come(journey, report((ANA, "failed", "5.1.1"), to=f"acme@{INBOX}", message_id=message_id))
+            assert (await journey.delivery(sent.message_id))["state"] == "failed"
+            assert await journey.house.database.read(list_suppressed, journey.tenant_id) == []
+            await come(journey, report((ANA, "failed", "5.1.1"), to=back), back)
+            [found] = await journey.house.database.read(list_suppressed, journey.tenant_id)
+            assert (found.address, found.reason) == (ANA, "mailbox_unknown")
 
     asyncio.run(run())
