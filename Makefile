@@ -1,7 +1,7 @@
 # The gateway's two commands are `make run` and `make test`; each sets up what it needs (scripts/setup.sh).
 # `make` alone lists the rest. Variables: PYTHON, PYTEST_ARGS, PYTEST_WORKERS, RUN_ARGS, BENCH, BENCH_ARGS.
 
-PYTEST_WORKERS ?= 2
+PYTEST_WORKERS ?= 4
 PYTEST_ARGS ?=
 RUN_ARGS ?=
 BENCH ?= relay

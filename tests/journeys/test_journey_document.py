@@ -193,7 +193,9 @@ def test_a_document_that_cannot_be_rendered_is_held_and_sent_after_a_release(pla
 def test_a_house_that_ends_while_it_renders_holds_nothing_and_sends_all_in_its_next_life(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.serve.DRAIN_SECONDS", 0.3)  # an end that does not wait for all that is being rendered
+    monkeypatch.setattr(
+        "gateway.serve.house.DRAIN_SECONDS", 0.3
+    )  # an end that does not wait for all that is being rendered
 
     async def run() -> None:
         clock = Clock()
