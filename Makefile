@@ -1,7 +1,7 @@
 # The gateway's two commands are `make run` and `make test`; each sets up what it needs (scripts/setup.sh).
 # `make` alone lists the rest. Variables: PYTHON, PYTEST_ARGS, PYTEST_WORKERS, RUN_ARGS, BENCH, BENCH_ARGS.
 
-PYTEST_WORKERS ?= 4
+PYTEST_WORKERS ?= 3
 PYTEST_ARGS ?=
 RUN_ARGS ?=
 BENCH ?= relay
@@ -20,7 +20,7 @@ run: setup-run ## Start the gateway on loopback with a sample tenant and a small
 	@$(WITH_LIBRARIES) exec $(BIN)/gateway run $(RUN_ARGS)
 
 test: setup-test lint ## Check style and types, then run all tests
-	@$(WITH_LIBRARIES) $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	@$(WITH_LIBRARIES) $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 lint: setup-run ## Check style and types only
 	@$(BIN)/ruff check .
