@@ -191,7 +191,7 @@ def enqueue(
     """
     booked = []
     for number, recipient in enumerate(recipients, 1):
-        tx.send(
+        tx.run(
             _ENQUEUE,
             {
                 "tenant_id": tenant_id,
@@ -468,7 +468,7 @@ def _reason(status: DeliveryStatus) -> str:
 
 
 def _note_attempt(tx: Transaction, now_ms: int, made: Booked, how: Attempt, status: DeliveryStatus) -> None:
-    tx.send(
+    tx.run(
         _ATTEMPT,
         {
             "tenant_id": made.tenant_id,

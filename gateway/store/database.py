@@ -25,7 +25,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
-from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 
 log = structlog.get_logger()
@@ -119,15 +118,6 @@ class Prepared:
         self.statement = statement
         self.columns = columns
         self._compiled: dict[str, tuple[str, tuple[str, ...] | None]] = {}
-        self._tables: frozenset[str] = frozenset()
-
-    def tables(self) -> frozenset[str]:
-        """The names of the tables that it reads or writes."""
-        if not self._tables:
-            statement = self.statement if isinstance(self.statement, Executable) else self.statement(postgresql.insert)
-            elements = visitors.iterate(cast(Any, statement))
-            self._tables = frozenset(one.name for one in elements if isinstance(one, Table))
-        return self._tables
 
     def compiled(self, connection: Connection) -> tuple[str, tuple[str, ...] | None]:
         """(SQL, the order of its parameters where they go by place) for the connection's dialect."""
@@ -150,36 +140,27 @@ class Transaction:
     `memo` is for what need not be asked or done twice in one transaction; it is empty again when a door of it fails.
     """
 
-    def __init__(self, connection: Connection, *, defers: bool = False) -> None:
-        """`defers`: what is sent waits for the commit, or for a statement about the same tables."""
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.memo: dict[Hashable, Any] = {}
-        self._defers = defers
-        self._sent: list[tuple[Prepared, Mapping[str, Any]]] = []
-        self._touched: set[str] = set()
         self._rings = False
         # SQLAlchemy's own wrapper; the driver's cursor underneath is what `run` uses
         self._cursor = cast(Any, connection.connection).cursor()
 
     def all(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """All rows of a statement."""
-        self._flush()
         return self.connection.execute(statement, parameters or {}).all()
 
     def first(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
         """The first row, or None."""
-        self._flush()
         return self.connection.execute(statement, parameters or {}).first()
 
     def change(self, statement: Executable, parameters: Any = None) -> int:
         """Run an INSERT, UPDATE or DELETE; the number of rows it touched."""
-        self._flush()
         return self.connection.execute(statement, parameters or {}).rowcount
 
     def run(self, prepared: Prepared, parameters: Mapping[str, Any]) -> Any:
         """Run a prepared statement; the driver's cursor, with rows as tuples."""
-        if self._sent and not self._touched.isdisjoint(prepared.tables()):
-            self._flush()
         sql, positions = prepared.compiled(self.connection)
         if positions is None:
             self._cursor.execute(sql, parameters)
@@ -187,30 +168,8 @@ class Transaction:
             self._cursor.execute(sql, [parameters[name] for name in positions])
         return self._cursor
 
-    def send(self, prepared: Prepared, parameters: Mapping[str, Any]) -> None:
-        """Run an INSERT whose result nobody needs. Over a network, many of them go in one round trip."""
-        if not self._defers:
-            self.run(prepared, parameters)
-            return
-        self._sent.append((prepared, parameters))
-        self._touched |= prepared.tables()
-
-    def _flush(self) -> None:
-        if not self._sent:
-            return
-        sent, self._sent = self._sent, []
-        self._touched.clear()
-        by_statement: dict[Prepared, list[Mapping[str, Any]]] = {}
-        for prepared, parameters in sent:
-            by_statement.setdefault(prepared, []).append(parameters)
-        with cast(Any, self.connection.connection.driver_connection).pipeline():
-            for prepared, rows in by_statement.items():
-                self.run_many(prepared, rows)
-
     def run_many(self, prepared: Prepared, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run a prepared statement for each of several rows."""
-        if self._sent and not self._touched.isdisjoint(prepared.tables()):
-            self._flush()
         sql, positions = prepared.compiled(self.connection)
         if positions is None:
             self._cursor.executemany(sql, list(rows))
@@ -232,7 +191,6 @@ class Transaction:
 
     def commit(self) -> None:
         """COMMIT, with one NOTIFY for all that was rung for."""
-        self._flush()
         if self._rings and self.skips_locked:
             self._cursor.execute(f"NOTIFY {BELL}")
         self._cursor.execute("COMMIT")
@@ -426,7 +384,7 @@ class Database:
 
     def _run_together(self, connection: Connection, batch: list[Job]) -> list[Answer]:
         connection.exec_driver_sql(self._begin)
-        transaction = Transaction(connection, defers=self.dialect == "postgresql")
+        transaction = Transaction(connection)
         answers: list[Answer] = []
         try:
             answers = [(job, job[0](transaction), None) for job in batch]

@@ -63,7 +63,7 @@ def add_event(
 ) -> None:
     """Write one event. `now_ms` is milliseconds since 1970."""
     assert type in TYPES, type
-    tx.send(
+    tx.run(
         _INSERT,
         {
             "tenant_id": tenant_id,

@@ -74,7 +74,7 @@ def add_thread(
 ) -> str:
     """Make a thread, closed; its id. `document` is (type, id, number)."""
     thread_id = thread_id or new_id()
-    tx.send(
+    tx.run(
         _INSERT,
         {
             "tenant_id": tenant_id,
