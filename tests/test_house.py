@@ -350,10 +350,10 @@ FILE_LINES, FUNCTION_LINES = 300, 40
 TESTS_FILE_LINES, TESTS_FUNCTION_LINES = 500, 50  # a journey is told from its beginning to its end
 LONGER_FILES: dict[str, tuple[int, str]] = {
     "tests/journeys/test_web.py": (530, "every route of the pages stands in one list"),
-    "gateway/outbound/queue.py": (800, "two tables that change together, and a table has one writing file"),
+    "gateway/outbound/queue.py": (780, "two tables that change together, and a table has one writing file"),
     "gateway/outbound/delivery.py": (450, "one loop, whose counters no second file may touch"),
     "gateway/outbound/documents/model.py": (350, "the schema's object model: fields, no logic"),
-    "gateway/store/database.py": (580, "the only file that knows a dialect"),
+    "gateway/store/database.py": (540, "the only file that knows a dialect"),
     "gateway/store/schema.py": (620, "every table, in one place"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {

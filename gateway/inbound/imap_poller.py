@@ -138,7 +138,7 @@ class ImapPoller:
             log.info("imap.lease_lost", tenant=box.tenant_id, mailbox=box.name)
         except StoreUnavailable:
             log.warning("imap.store_unavailable", tenant=box.tenant_id, mailbox=box.name)
-        except Exception:
+        except Exception:  # ours: it costs this mailbox a backoff, and no other anything
             log.error("imap.visit_failed", tenant=box.tenant_id, mailbox=box.name, exc_info=True)
             await self._wrong(box, ImapFailed("a fault of the gateway's; its log says more"))
         finally:

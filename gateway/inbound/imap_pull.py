@@ -214,7 +214,7 @@ class Pull:
             taken = await self._commit(letters, cursor)
         except (LeaseLost, StoreUnavailable):
             raise
-        except Exception:
+        except Exception:  # one of them, perhaps: each is tried alone
             if not letters:
                 raise
             log.error("imap.batch_failed", tenant=self.box.tenant_id, mailbox=self.box.name, exc_info=True)
