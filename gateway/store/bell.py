@@ -6,6 +6,7 @@ nothing like it. A bell may be missed at any time (a connection is lost, a serve
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -38,12 +39,16 @@ async def _listen(database: Database, heard: Callable[[], None]) -> None:
         await asyncio.to_thread(connection.exec_driver_sql, f"LISTEN {BELL}")
         driver: Any = connection.connection.driver_connection
         lost: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(driver.fileno(), _read, driver.pgconn, heard, lost)
+        # Our own: libpq closes a lost connection's at once, and one that is closed while it is registered makes the
+        # loop deaf for whatever gets that number next, such as a submission.
+        descriptor = os.dup(driver.fileno())
+        loop.add_reader(descriptor, _read, driver.pgconn, heard, lost)
         try:
             heard()  # what was rung while nobody listened
             await lost
         finally:
-            loop.remove_reader(driver.fileno())
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
     finally:
         connection.invalidate()
         connection.close()

@@ -4,11 +4,12 @@ On PostgreSQL only; SQLite is polled. The bell is rung by a database of its own,
 """
 
 import asyncio
+import socket
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from journeys.house import Journey, Place, copy_folder, end_connections, make_config, open_journey
+from journeys.house import Journey, Place, copy_folder, end_connections, in_thread, make_config, open_journey
 from journeys.letters import compose
 from postroom.postgres import Postgres
 
@@ -102,6 +103,32 @@ def test_many_rings_of_one_commit_are_one_and_a_lost_connection_listens_again(
             end_connections(place)
             await asyncio.wait_for(heard.wait(), SOON)
         finally:
+            listening.cancel()
+            database.close()
+
+    asyncio.run(run())
+
+
+def test_a_lost_connection_leaves_nobody_deaf(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its descriptor's number is taken by the next socket: that one must still be read on the same loop."""
+    monkeypatch.setattr(bell, "AGAIN_SECONDS", 600.0)
+
+    async def run() -> None:
+        database, heard = Database(make_config(place).database_url), asyncio.Event()
+        listening = asyncio.create_task(bell.listen(database, heard.set))
+        await asyncio.wait_for(heard.wait(), SOON)
+        await in_thread(end_connections, place)
+        await asyncio.sleep(0.5)
+        pairs = [socket.socketpair() for _ in range(20)]
+        try:
+            for ours, theirs in pairs:
+                reader, _ = await asyncio.open_connection(sock=ours)
+                theirs.sendall(b"x")
+                assert await asyncio.wait_for(reader.read(1), SOON) == b"x"
+        finally:
+            for pair in pairs:
+                for end in pair:
+                    end.close()
             listening.cancel()
             database.close()
 
