@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gateway.inbox import views
 from gateway.web import words
+from gateway.web.areas import areas_of
 from gateway.web.site import LANGUAGE_COOKIE, Visit, form_token, own_path, site_of
 from gateway.web.translation import LANGUAGES, NAMES, Reader, translation, zone
 from gateway.web.whys import say_why
@@ -30,7 +31,11 @@ def static_file(name: str) -> bytes:
     """A file that pages load. Raises KeyError for a name that is none of ours."""
     if name not in STATIC_TYPES:
         raise KeyError(name)
-    return (files("gateway.web") / "static" / name).read_bytes()
+    static = files("gateway.web") / "static"
+    if name == "style.css":  # one sheet for the browser; a file per area for us
+        parts = sorted((static / "style").iterdir(), key=lambda part: part.name)
+        return b"\n".join(part.read_bytes() for part in parts)
+    return (static / name).read_bytes()
 
 
 @cache
@@ -53,6 +58,7 @@ def environment(language: str) -> Environment:
     found = translation(language)
     made.install_gettext_callables(found.gettext, found.ngettext, newstyle=True)  # type: ignore[attr-defined]
     made.globals.update(static_url=static_url, words=words, views=views, languages=LANGUAGES, language_names=NAMES)
+    made.globals.update(areas_of=areas_of)
     made.filters["segment"] = lambda text: quote(text, safe="")
     made.filters["say"] = found.gettext
     made.filters["tell"] = lambda line: found.gettext(line.template) % _said(line.values, found.gettext)

@@ -154,6 +154,20 @@ async def need_change(request: Request, visit: Annotated[Visit, Depends(need_vis
     return form
 
 
+async def need_admin(visit: Annotated[Visit, Depends(need_visit)]) -> Visit:
+    """Who is logged in, if they administer the tenant. Raises SignIn, or HTTPException 403."""
+    if visit.session.user.role != "admin":
+        raise HTTPException(403, "role")
+    return visit
+
+
+async def need_admin_change(
+    _: Annotated[Visit, Depends(need_admin)], form: Annotated[dict[str, str], Depends(need_change)]
+) -> dict[str, str]:
+    """The form of a change that only who administers the tenant may make. Raises as `need_admin` and `need_form`."""
+    return form
+
+
 def check_origin(request: Request) -> None:
     """Raise HTTPException 403 unless the request was sent by one of our own pages (security rule 10)."""
     sent_by = request.headers.get("origin") or request.headers.get("referer", "")

@@ -1,11 +1,12 @@
 """The pages' words in Romanian, Russian and English, by gettext catalogues that are read as text at start.
 
+Each area of the pages has a catalogue of its own; a sentence that two of them translate must be the same in both.
 A msgid is the English sentence, so English needs no translations; a sentence without one stays English rather than
 failing a page (a test finds it). Dates, numbers and amounts are those of the reader's language, in the tenant's zone.
 """
 
 import gettext
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -14,6 +15,7 @@ from importlib.resources import files
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel.dates import format_date, format_datetime
+from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal
 
@@ -50,20 +52,28 @@ class Translation:
 def translation(language: str) -> Translation:
     """The catalogue of a language; Romanian for one that we do not have."""
     language = language if language in LANGUAGES else "ro"
-    path = files("gateway") / "templates" / "locale" / language / "LC_MESSAGES" / "gateway.po"
-    with path.open("rb") as file:
-        catalog = read_po(file, locale=language, charset="utf-8")
+    folder = files("gateway") / "templates" / "locale" / language / "LC_MESSAGES"
     sentences: dict[str, str | tuple[str, ...]] = {}
+    for path in sorted((path for path in folder.iterdir() if path.name.endswith(".po")), key=lambda path: path.name):
+        with path.open("rb") as file:
+            catalog = read_po(file, locale=language, charset="utf-8")
+        for id, said in _said(catalog):
+            if sentences.setdefault(id, said) != said:
+                raise ValueError(f"{language}/{path.name} translates {id!r} otherwise than another catalogue")
+    return Translation(language, sentences, gettext.c2py(catalog.plural_expr))
+
+
+def _said(catalog: Catalog) -> Iterator[tuple[str, str | tuple[str, ...]]]:
+    """(msgid, its translation) of all that is translated."""
     for message in catalog:
         if not message.id or message.fuzzy:
             continue
         said = message.string
         if isinstance(message.id, str):
             if said:
-                sentences[message.id] = str(said)
+                yield message.id, str(said)
         elif isinstance(said, (tuple, list)) and all(said):
-            sentences[message.id[0]] = tuple(said)
-    return Translation(language, sentences, gettext.c2py(catalog.plural_expr))
+            yield message.id[0], tuple(said)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from gateway.web.translation import translation
 
 ROOT = Path(__file__).resolve().parents[2] / "gateway"
 SOURCES = [
-    *sorted((ROOT / "templates/inbox").glob("*.html")),
-    *(ROOT / "web").glob("*.py"),
-    *(ROOT / "inbox").glob("*.py"),
+    *sorted((ROOT / "templates/inbox").rglob("*.html")),
+    *(ROOT / "web").rglob("*.py"),
+    *(ROOT / "inbox").rglob("*.py"),
 ]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "msgid": None, "say": None}
 FACT = re.compile(r"%\(\w+\)s")
