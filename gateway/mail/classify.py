@@ -183,6 +183,8 @@ def _allowed(scope: Scope, notice: str, tail: str, why: dict[Kind, list[str]]) -
     said = why.get(Kind.BOUNCE, [])
     if {"the subject is a list's refusal", "a list refuses the mail"} <= set(said):
         return True
+    if {"the subject may be a list's refusal", "a list's program wrote it"} <= set(said):
+        return bool(tail or scope.returned) or "a list may refuse the mail" in said
     if "the author is a mail system" in said or "X-Failed-Recipients names who did not get it" in said:
         return True
     if "the return path is empty" in said:
