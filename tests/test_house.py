@@ -353,7 +353,7 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "gateway/outbound/queue.py": (780, "two tables that change together, and a table has one writing file"),
     "gateway/outbound/delivery.py": (450, "one loop, whose counters no second file may touch"),
     "gateway/outbound/documents/model.py": (350, "the schema's object model: fields, no logic"),
-    "gateway/store/database.py": (540, "the only file that knows a dialect"),
+    "gateway/store/database.py": (580, "the only file that knows a dialect"),
     "gateway/store/schema.py": (620, "every table, in one place"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {

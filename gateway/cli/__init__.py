@@ -31,6 +31,7 @@ COMMANDS = {
     "reminders": "reminders",
     "queue": "queue",
     "trace": "trace",
+    "events": "events",
     "inbox": "inbox",
     "suppression": "suppression",
     "mailbox": "mailbox",

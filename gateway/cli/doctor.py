@@ -17,7 +17,9 @@ from gateway.outbound.desk import parents
 from gateway.outbound.domain_watch import say
 from gateway.outbound.findings import read_check
 from gateway.outbound.queue_list import Filter, list_queue
+from gateway.store.database import Transaction, to_ms
 from gateway.store.domains import all_domains, list_keys
+from gateway.store.event_feed import CLOCK_MS
 from gateway.store.mailboxes import list_mailboxes
 from gateway.store.routes import get_server, list_servers
 from gateway.store.schema import OPERATOR
@@ -70,8 +72,8 @@ def _examine(context: Context) -> Iterator[Finding]:
         return
     yield Finding("database", "ok", f"{database.dialect}, schema up to date")
     looks = (
-        _look_at_keys, _look_at_domains, _look_at_tenants, _look_at_queue, _look_at_servers, _look_at_mailboxes,
-        _look_at_postmaster,
+        _look_at_clocks, _look_at_keys, _look_at_domains, _look_at_tenants, _look_at_queue, _look_at_servers,
+        _look_at_mailboxes, _look_at_postmaster,
     )  # fmt: skip
     for look in looks:
         yield from look(context, config)
@@ -119,6 +121,22 @@ def _look_at_certificate(config: Config) -> Iterator[Finding]:
     if certificate.issuer == certificate.subject:
         words += ", self-signed"
     yield Finding("TLS certificate", state, words, "" if state == "ok" else "renew it")
+
+
+def _look_at_clocks(context: Context, config: Config) -> Iterator[Finding]:
+    """The feed of events is complete only while nodes' clocks and roles are as `store.event_feed` relies on."""
+    if context.database.dialect != "postgresql":
+        return
+    before = to_ms(utc_now())
+    theirs = context.read(Transaction.clock_ms)
+    off = min(abs(theirs - before), abs(theirs - to_ms(utc_now())))
+    state = "ok" if off <= CLOCK_MS // 2 else "warning" if off < CLOCK_MS else "wrong"
+    words = f"this machine's is {off / 1000:.1f} s off the database server's"
+    todo = f"set both by NTP: beyond {CLOCK_MS // 1000} s, webhooks and the API may miss events"
+    yield Finding("clocks", state, words, "" if state == "ok" else todo)
+    if others := context.read(Transaction.foreign_writers):
+        words = f"{others} connections of other nodes log in as a role whose doings this one may not see"
+        yield Finding("database role", "wrong", words, "use one role on every node, or GRANT pg_read_all_stats")
 
 
 def _look_at_keys(context: Context, config: Config) -> Iterator[Finding]:

@@ -185,6 +185,22 @@ class Transaction:
         """Whether several nodes may share this database, and SELECT ... FOR UPDATE SKIP LOCKED works."""
         return self.connection.dialect.name == "postgresql"
 
+    def oldest_write_ms(self) -> int:
+        """When the oldest transaction began that may still commit, by the database's clock; now, when none runs.
+
+        Only what a *later* transaction reads is complete up to then. Other nodes' are seen when they log in as the
+        same role.
+        """
+        return int(self.connection.exec_driver_sql(_OLDEST_WRITE[self.connection.dialect.name]).scalar_one())
+
+    def clock_ms(self) -> int:
+        """The database's clock."""
+        return int(self.connection.exec_driver_sql(_CLOCK[self.connection.dialect.name]).scalar_one())
+
+    def foreign_writers(self) -> int:
+        """Nodes' connections of which this one may not know what they do, since they log in as another role."""
+        return int(self.connection.exec_driver_sql(_FOREIGN_WRITERS).scalar_one()) if self.skips_locked else 0
+
     def ring(self) -> None:
         """Tell the other processes, when this is committed, that something is due (`store.bell`)."""
         self._rings = True
@@ -199,6 +215,24 @@ class Transaction:
         """Give the driver's cursor back; the connection goes on."""
         self._cursor.close()
 
+
+# SQLite has one writer at a time, and its ids are made while it writes: what commits later has later ids. On PostgreSQL
+# a writer's first id is made after its BEGIN was answered, hence after `xact_start`; `statement_timestamp` was taken
+# before we look, so whoever begins meanwhile is later. Readers never write, however long they take.
+_WRITERS = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'gateway writer'"
+_OLDEST = "EXTRACT(EPOCH FROM LEAST(statement_timestamp(), MIN(xact_start)))"
+_CLOCK = {
+    "sqlite": "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+    "postgresql": "SELECT CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp()) * 1000) AS BIGINT)",
+}
+_OLDEST_WRITE = {
+    "sqlite": _CLOCK["sqlite"],
+    "postgresql": f"SELECT CAST(FLOOR({_OLDEST} * 1000) AS BIGINT) {_WRITERS}",
+}
+_FOREIGN_WRITERS = (
+    f"SELECT COUNT(*) {_WRITERS} AND usename <> current_user"
+    " AND NOT pg_has_role(usesysid, 'USAGE') AND NOT pg_has_role('pg_read_all_stats', 'USAGE')"
+)
 
 Job = tuple[Callable[[Transaction], Any], asyncio.AbstractEventLoop | None, Any]
 Answer = tuple[Job, Any, BaseException | None]
@@ -334,7 +368,7 @@ class Database:
             if not batch:
                 continue
             try:
-                connection = connection or self.engine.connect()
+                connection = connection or self._connect_writer()
                 answers = self._commit(connection, batch)
             except Exception as error:
                 log.error("store.commit_failed", error=type(error).__name__, jobs=len(batch), exc_info=True)
@@ -343,6 +377,12 @@ class Database:
                 connection = None
             _answer(answers)
         _discard(connection)
+
+    def _connect_writer(self) -> Connection:
+        connection = self.engine.connect()
+        if self.dialect == "postgresql":
+            connection.exec_driver_sql("SET application_name = 'gateway writer'")  # before its first BEGIN
+        return connection
 
     def _gather(self, waiting: list[Job]) -> bool:
         """Add what there is to what waits for a commit, at least something; whether that was the last."""

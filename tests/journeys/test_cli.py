@@ -361,3 +361,22 @@ def test_a_taken_port_is_said_and_nothing_serves(shell: Shell, tmp_path: Path) -
         other.set(receiver__port=str(taken.getsockname()[1]))
         told = other("serve", status=1).err
     assert "gateway: cannot listen on 127.0.0.1:" in told
+
+
+def test_events_are_read_on_from_the_last_one(shell: Shell) -> None:
+    send(shell, "feed@client.test")
+    message = send(shell, "feed@client.test", X_AR_Tag="run-7")
+    deadline = time.monotonic() + SECONDS
+    while True:  # the feed ends two seconds ago
+        found = [json.loads(line) for line in shell("events", "--json").out.splitlines()]
+        mine = [one for one in found if one["message"] == message]
+        if mine or time.monotonic() > deadline:
+            break
+    assert [(one["type"], one["tags"]) for one in mine] == [("message.accepted", ["run-7"])]
+    assert found == sorted(found, key=lambda one: str(one["id"]))
+    later = shell("events", "--after", found[-2]["id"], "--json").out.splitlines()
+    assert json.loads(later[0]) == found[-1]
+    assert "message.accepted" in shell("events", "--type", "message.accepted").out
+    assert "did you mean recipient.bounced?" in shell("events", "--type", "recipient.bounce", status=2).err
+    assert shell("events", "--since", "2099-01-01").out == "no events\n"
+    assert "is no time" in shell("events", "--since", "soon", status=2).err
