@@ -45,6 +45,8 @@ class Receiver:
     max_message: int = _key(25 * 2**20, "largest message, bytes")
     max_connections: int = _key(500, "most connections at once, of both ports")
     max_connections_per_address: int = _key(50, "most connections at once from one address")
+    connections_per_minute: int = _key(300, "most new connections a minute from one address; 0: no limit")
+    messages_per_minute: int = _key(600, "most messages a minute from one address, not by LMTP; 0: no limit")
     max_memory: int = _key(256 * 2**20, "most bytes of messages that are coming in at once; beyond it 452")
 
 
@@ -233,7 +235,10 @@ def _check(config: Config) -> None:
     _check_numbers(config)
 
 
-_MAY_BE_ZERO = ("delivery.unclear_retries", "imap.threads", "imap.idle_threads")
+_MAY_BE_ZERO = (
+    "delivery.unclear_retries", "imap.threads", "imap.idle_threads", "receiver.connections_per_minute",
+    "receiver.messages_per_minute",
+)  # fmt: skip
 
 
 def _check_numbers(config: Config) -> None:

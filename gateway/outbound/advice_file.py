@@ -40,7 +40,7 @@ class AdviceFile:
 
     def _look(self) -> None:
         try:
-            changed_at = self._path.stat().st_mtime_ns
+            changed_at = self._path.stat().st_mtime_ns if self._path.exists() else 0
             if changed_at == self._changed_at:
                 return
             self._changed_at = changed_at

@@ -29,6 +29,7 @@ from gateway.store.database import Database
 from gateway.web.app import make_app
 from gateway.wire.capacity import Capacity
 from gateway.wire.limits import Admission, FailedLogins, Limits
+from gateway.wire.rates import Rate
 from gateway.wire.smtp_server import Listener, listen
 
 log = structlog.get_logger()
@@ -60,8 +61,13 @@ async def open_doorsteps(
     """Listen everywhere the configuration says, until the stack ends. Raises ConfigError."""
     tls = tls_context(config)
     submission = await _listen_submission(stack, config, SubmissionDoorstep(door, clock), tls, seat)
-    receiver = await _listen_receiver(stack, config, ReceiverDoorstep(reception, clock), tls, seat)
+    receiver = await _listen_receiver(stack, config, _receiver(config, reception, clock), tls, seat)
     return Ports(*submission, *receiver, await _serve_web(stack, config, database, letterhead, clock, seat))
+
+
+def _receiver(config: Config, reception: Reception, clock: Callable[[], datetime]) -> ReceiverDoorstep:
+    wanted = config.receiver
+    return ReceiverDoorstep(reception, clock, Rate(wanted.connections_per_minute), Rate(wanted.messages_per_minute))
 
 
 async def _listen_submission(

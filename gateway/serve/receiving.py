@@ -33,11 +33,14 @@ def make_reception(
 
 def _ask_own_reasons(config: Config) -> None:
     """Let the operator's rules on why mail failed come before ours, in this process. Raises ConfigError."""
+    path = config.path(config.delivery.reasons) if config.delivery.reasons else None
     try:
-        path = config.path(config.delivery.reasons) if config.delivery.reasons else None
         ask_first(AdviceFile(path, read_rules, "delivery.reasons") if path else None)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"delivery.reasons cannot be used: {error}") from None
+        words = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(
+            f"delivery.reasons: {path} cannot be used: {words}; mend the file, or empty the key for our rules alone"
+        ) from None
 
 
 async def _read(workers: WorkerPool, seconds: float, raw: bytes) -> ReceivedMail:

@@ -45,6 +45,8 @@ SHARED = (
     "receiver.max_connections",
     "receiver.max_connections_per_address",
     "receiver.max_memory",
+    "receiver.connections_per_minute",
+    "receiver.messages_per_minute",
     "delivery.connections",
     "delivery.connections_per_destination",
     "workers.count",
@@ -59,6 +61,8 @@ def seat_config(config: Config, seat: Seat) -> Config:
     for name in SHARED:
         section, _, key = name.partition(".")
         wanted = getattr(config, section)
+        if not getattr(wanted, key):  # a rate that is off stays off
+            continue
         least = 2 * wanted.max_message if key == "max_memory" else 1  # a large one must get through beside another
         changes.setdefault(section, {})[key] = max(seat.share(getattr(wanted, key)), least)
     sections = {name: replace(getattr(config, name), **values) for name, values in changes.items()}
