@@ -18,6 +18,7 @@ from sqlalchemy import Engine, inspect
 
 from gateway import cli, config
 from gateway.inbound.replies import OPENS
+from gateway.inbox.acting import REOPENED
 from gateway.mail.classify import Kind
 from gateway.mail.reasons import SUPPRESSING, VOCABULARY
 from gateway.outbound.control import FIELDS
@@ -205,7 +206,7 @@ OPENING = ("open_thread", "open_by_machine")
 
 def set_chips() -> set[str]:
     """The chips that some code gives a thread, apart from reasons."""
-    found = set(OPENS.values())
+    found = {*OPENS.values(), REOPENED}
     for path in (ROOT / "gateway").rglob("*.py"):
         module = ast.parse(path.read_text("utf-8"))
         for node in ast.walk(module):

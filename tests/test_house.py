@@ -125,7 +125,7 @@ def none(complaints: Complaints) -> None:
 
 # -- who may import whom
 
-QUEUE_AND_SUPPRESSION = ("outbound.queue", "outbound.queue_list", "outbound.suppression")
+QUEUE_AND_SUPPRESSION = ("outbound.queue", "outbound.queue_list", "outbound.queue_scheduled", "outbound.suppression")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "": (),
     "config": (),  # and rooms are given values, never the Config
@@ -354,7 +354,7 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "gateway/outbound/delivery.py": (450, "one loop, whose counters no second file may touch"),
     "gateway/outbound/documents/model.py": (350, "the schema's object model: fields, no logic"),
     "gateway/store/database.py": (580, "the only file that knows a dialect"),
-    "gateway/store/schema.py": (620, "every table, in one place"),
+    "gateway/store/schema.py": (720, "every table, in one place"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {
     "gateway/outbound/queue.py:enqueue": (54, "a row of twenty columns, each said once"),

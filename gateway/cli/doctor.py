@@ -11,7 +11,7 @@ from cryptography import x509
 
 from gateway.cli.common import Context, json_option, pass_context, plain, show_json, utc_now
 from gateway.config import Config, ConfigError
-from gateway.inbox.reading import count_views
+from gateway.inbox.listing import count_views
 from gateway.mail.address import parse_address
 from gateway.outbound.desk import parents
 from gateway.outbound.domain_watch import say

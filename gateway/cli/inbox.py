@@ -18,9 +18,10 @@ from gateway.cli.common import (
 from gateway.cli.send import letterhead_of
 from gateway.inbound.reception import UNREADABLE, Taken
 from gateway.inbound.reception import replay as replay_mail
+from gateway.inbox import acting
 from gateway.inbox.deciding import add_author, move
-from gateway.inbox.reading import VIEWS, list_page, read_thread
-from gateway.inbox.reading import close as close_thread
+from gateway.inbox.listing import VIEWS, list_page
+from gateway.inbox.reading import read_thread
 from gateway.inbox.trace import to_text, trace
 from gateway.serve.receiving import make_reception
 from gateway.store.messages import Message, get_content, list_received
@@ -99,7 +100,7 @@ def show(context: Context, slug: str, thread: str, as_json: bool) -> None:
 @pass_context
 def close(context: Context, slug: str, thread: str, as_json: bool) -> None:
     """Close a thread: nothing more is to be done."""
-    if not context.write(close_thread, utc_now(), _owner(context, slug)[0], thread.lower(), "admin"):
+    if not context.write(acting.close, utc_now(), _owner(context, slug)[0], [thread.lower()], "admin").threads:
         raise click.ClickException(f"{thread!r} is not an open thread")
     told(as_json, f"closed {thread}", closed=thread)
 

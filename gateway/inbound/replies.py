@@ -87,7 +87,7 @@ def thread_of_reply(tx: Transaction, tenant_id: str, mail: ReceivedMail) -> str:
 def begin_thread(tx: Transaction, now_ms: int, tenant_id: str, mail: ReceivedMail) -> str:
     """A thread for mail that answers nothing of ours."""
     customer = mail.author_name or mail.author
-    return add_thread(tx, now_ms, tenant_id, subject=mail.subject[:998], customer=customer[:300])
+    return add_thread(tx, now_ms, tenant_id, subject=mail.subject[:998], customer=customer[:300], lane="done")
 
 
 def asks_to_stop(mail: ReceivedMail) -> bool:

@@ -100,6 +100,16 @@ _SENTENCES: dict[str, str] = {
         "automatic mail opened it %(times)s times in a day: more of it will not open it until tomorrow"
     ),
     "thread.closed": msgid("the thread was closed by %(by)s"),
+    "thread.waiting": msgid("%(by)s let the thread wait for the customer"),
+    "thread.snoozed": msgid("%(by)s put the thread off until %(until)s"),
+    "thread.assigned": msgid("%(by)s gave the thread to %(to)s"),
+    "thread.unassigned": msgid("%(by)s took the thread from its clerk; it is nobody's now"),
+    "thread.spam": msgid("%(by)s called the thread spam: mail to it opens nothing"),
+    "thread.restored": msgid("%(by)s undid the last change of the thread"),
+    "thread.tagged": msgid("%(by)s added the tag “%(tag)s”"),
+    "thread.untagged": msgid("%(by)s removed the tag “%(tag)s”"),
+    "note.added": msgid("%(by)s wrote a note"),
+    "note.removed": msgid("%(by)s removed their note"),
 }
 _DATED = msgid("%(recipient)s: not sent any more, it was to go before %(until)s (%(words)s)")
 _BLOCKED = msgid("%(recipient)s: not mailed, a person stopped mail to the address on %(since)s (%(words)s)")

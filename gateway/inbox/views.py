@@ -5,13 +5,15 @@ text or JSON and compute nothing themselves. Times are aware UTC; amounts are de
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from gateway.mail.status import Action, DeliveryStatus
+from gateway.outbound.queue_scheduled import Scheduled
 from gateway.store.events import Event
 from gateway.store.messages import Message
+from gateway.store.notes import Note
 from gateway.store.threads import Thread
 
 # How far a delivery has come, in the words of the inbox: finer than the state of its row.
@@ -119,6 +121,19 @@ class ThreadView:
     messages: tuple[MessageView, ...]
     events: tuple[Event, ...]
     credentials: Mapping[str, str]  # id -> username, of those that handed its mail over
+    notes: tuple[Note, ...] = ()
+    tags: tuple[str, ...] = ()
+    people: Mapping[str, str] = field(default_factory=dict)  # user id -> name: assignees
+
+    @property
+    def seen(self) -> str:
+        """The mark of this state: `replying.what_changed` says what happened after it."""
+        return self.events[-1].id if self.events else ""
+
+    def entries(self) -> tuple[MessageView | Note, ...]:
+        """Mail and notes in the order in which they came."""
+        both: list[MessageView | Note] = [*self.messages, *self.notes]
+        return tuple(sorted(both, key=lambda one: one.id if isinstance(one, Note) else one.message.id))
 
     def subject(self) -> str:
         """What the thread is called: the subject of its first mail that has one, else its own."""
@@ -142,6 +157,7 @@ class ListLine:
     last_subject: str
     last_words: str
     progress: Mapping[str, int]  # state of a delivery -> how many recipients
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +167,9 @@ class ListPage:
     view: str
     lines: tuple[ListLine, ...]
     cursor: str
-    counts: Mapping[str, int]  # view -> open threads in it, for the views that ask for a person
+    counts: Mapping[str, int]  # view -> how many stand in it, for the views that are counted
+    people: Mapping[str, str] = field(default_factory=dict)  # user id -> name: assignees
+    scheduled: tuple[Scheduled, ...] = ()  # of that view: mail that is held, or goes later
 
 
 def words(code: int, status: str, text: str) -> str:

@@ -105,7 +105,7 @@ def _list(tx: Transaction, tenant_id: str, wanted: Filter, limit: int) -> Sequen
     return tx.all(
         select(delivery, message.c.subject, message.c.rfc_message_id)
         .join_from(delivery, message, same_message)
-        .where(*_where(tenant_id, wanted))
+        .where(*queue_where(tenant_id, wanted))
         .order_by(delivery.c.next_attempt_at, delivery.c.message_id, delivery.c.number)
         .limit(limit)
     )
@@ -121,14 +121,14 @@ def count_states(tx: Transaction, tenant_id: str) -> dict[str, int]:
 
 def count_queue(tx: Transaction, tenant_id: str, wanted: Filter) -> int:
     """How many of a tenant's deliveries a filter means."""
-    row = tx.first(select(func.count()).select_from(delivery).where(*_where(tenant_id, wanted)))
+    row = tx.first(select(func.count()).select_from(delivery).where(*queue_where(tenant_id, wanted)))
     return int(row[0])
 
 
 def next_keys(tx: Transaction, tenant_id: str, wanted: Filter, after: Key, limit: int) -> list[Key]:
     """The (message id, number) of what a filter means, those after one: how a command walks through very many."""
     key = (delivery.c.message_id, delivery.c.number)
-    query = select(*key).where(*_where(tenant_id, wanted), tuple_(*key) > after).order_by(*key).limit(limit)
+    query = select(*key).where(*queue_where(tenant_id, wanted), tuple_(*key) > after).order_by(*key).limit(limit)
     return [(row[0], row[1]) for row in tx.all(query)]
 
 
@@ -201,10 +201,11 @@ def waits_signed_before(tx: Transaction, tenant_id: str, at_ms: int) -> bool:
         .order_by(delivery.c.next_attempt_at)
     )
     halves = (Filter(held=False), Filter(held=True))  # each half has an index that bounds its work
-    return any(tx.first(rows.where(*_where(tenant_id, half)).limit(1)) is not None for half in halves)
+    return any(tx.first(rows.where(*queue_where(tenant_id, half)).limit(1)) is not None for half in halves)
 
 
-def _where(tenant_id: str, wanted: Filter) -> list[ColumnElement[bool]]:
+def queue_where(tenant_id: str, wanted: Filter) -> list[ColumnElement[bool]]:
+    """What a filter means, so that an index of the queue is used."""
     where: list[ColumnElement[bool]] = [delivery.c.tenant_id == tenant_id]
     if wanted.state == "queued":
         where.append(delivery.c.state == literal_column("'queued'"))  # a literal: the indices are of these rows only

@@ -19,7 +19,7 @@ from gateway.store.database import Transaction, from_ms, storable, to_ms
 from gateway.store.documents import StoredDocument, get_document
 from gateway.store.events import add_event, list_events
 from gateway.store.schema import reminder, reminder_run, template_setting, tenant
-from gateway.store.threads import open_thread
+from gateway.store.threads import note_promise, open_thread
 
 # No mail asks for anything by itself about a document in one of these states (S33).
 SETTLED = ("paid", "voided", "bad_debt", "draft", "declined", "expired", "canceled")
@@ -135,6 +135,7 @@ def resume_reminders(tx: Transaction, now: datetime, tenant_id: str, key: Key, b
     if state.paused_at is None and not state.promised_on:
         return False
     _change(tx, now_ms, tenant_id, key, paused_at=None, paused_why="", promised_on="")
+    note_promise(tx, tenant_id, found.thread_id, "")
     add_event(tx, now_ms, tenant_id, "reminder.resumed", thread_id=found.thread_id, data={"by": by})
     return True
 
@@ -155,6 +156,7 @@ def make_promise(
         raise Refused(501, "5.5.4", f"{amount[:40]!r} is not an amount; write 1200.00")
     now_ms = to_ms(now)
     _change(tx, now_ms, tenant_id, key, promised_on=on.isoformat())
+    note_promise(tx, tenant_id, found.thread_id, on.isoformat(), amount)
     data = {"on": on.isoformat(), "amount": amount, "balance": found.balance, "currency": found.currency, "by": by}
     add_event(tx, now_ms, tenant_id, "promise.made", thread_id=found.thread_id, data=data)
 
@@ -180,6 +182,7 @@ def keep_promise(tx: Transaction, now_ms: int, tenant_id: str, key: Key) -> None
     if not kept and found.status not in SETTLED:
         return
     _change(tx, now_ms, tenant_id, key, promised_on="")
+    note_promise(tx, tenant_id, found.thread_id, "")
     if kept:  # a document that was voided needs no payment: the promise is simply over
         add_event(tx, now_ms, tenant_id, "promise.kept", thread_id=found.thread_id, data={"on": row[0]})
 
@@ -205,6 +208,8 @@ def break_promises(tx: Transaction, now_ms: int, tenant_id: str, today: date) ->
             continue
         _change(tx, now_ms, tenant_id, key, promised_on="")
         found = get_document(tx, tenant_id, *key)
+        if found is not None:
+            note_promise(tx, tenant_id, found.thread_id, "")
         if found is not None and found.status not in SETTLED:
             add_event(tx, now_ms, tenant_id, "promise.broken", thread_id=found.thread_id, data={"on": on})
             open_thread(tx, now_ms, tenant_id, found.thread_id, PROMISE_BROKEN, on=on)

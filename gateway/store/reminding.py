@@ -192,4 +192,6 @@ def _reply_at(tx: Transaction, tenant_id: str, thread_id: str, mails: Sequence[A
 def _closed_since(tx: Transaction, tenant_id: str, thread_id: str, message_id: str) -> bool:
     """Ids sort by time, those of events and messages alike."""
     where = (event.c.tenant_id == tenant_id) & (event.c.thread_id == thread_id) & (event.c.event_id > message_id)
-    return tx.first(select(event.c.event_id).where(where, event.c.type == "thread.closed").limit(1)) is not None
+    told = event.c.type.in_(("thread.closed", "thread.restored"))  # one that was undone does not count
+    row = tx.first(select(event.c.type).where(where, told).order_by(event.c.event_id.desc()).limit(1))
+    return row is not None and row[0] == "thread.closed"

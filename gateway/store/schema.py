@@ -301,6 +301,9 @@ shared_file = Table(
 )
 
 _NUMBERED = text("document_number <> ''")
+_OPEN = text("state = 'open'")
+_SNOOZED = text("snoozed_until IS NOT NULL")
+_PROMISED = text("promised_on <> ''")
 
 thread = Table(
     "thread",
@@ -313,16 +316,97 @@ thread = Table(
     _text("document_id"),
     _text("document_number"),
     _text("customer"),
-    Column("state", String(10), nullable=False, server_default="closed"),  # closed | open
+    Column("state", String(10), nullable=False, server_default="closed"),  # open | waiting | closed | spam
     _text("chip"),  # why it is open: a bounce's reason, reply, problem
     _number("unread"),
     _at("opened_at"),
     _at("last_at", nullable=False),
     _at("created_at", nullable=False),
+    # where it stands in the lists: store/threads.LANES; follows from what else the row says
+    Column("lane", String(10), nullable=False, server_default="sent"),
+    Column("assignee", _ID, nullable=False, server_default=""),  # user_account.user_id
+    _at("snoozed_until"),  # of one that waits: it opens by itself then
+    _text("promised_on"),  # the day by which the customer promised to pay, as `reminder` has it
+    _text("promised_amount"),  # a decimal when only a part was promised
     Index("thread_key", "tenant_id", "key", unique=True),
-    Index("thread_last", "tenant_id", "state", "last_at"),
+    Index("thread_lane", "tenant_id", "lane", "last_at"),
     Index("thread_number", "tenant_id", "document_number", sqlite_where=_NUMBERED, postgresql_where=_NUMBERED),
+    # of open threads only, and of snoozed and promised ones: sending mail touches none of them
+    Index("thread_assignee", "tenant_id", "assignee", "last_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("thread_snoozed", "tenant_id", "snoozed_until", sqlite_where=_SNOOZED, postgresql_where=_SNOOZED),
+    Index("thread_promised", "tenant_id", "promised_on", sqlite_where=_PROMISED, postgresql_where=_PROMISED),
     comment="store/threads",
+)
+
+thread_tag = Table(
+    "thread_tag",
+    metadata,
+    _key(),
+    _key("thread_id"),
+    Column("tag", String(50), primary_key=True),
+    Index("thread_tag_tag", "tenant_id", "tag", "thread_id"),
+    comment="store/tags",
+)
+
+note = Table(
+    "note",
+    metadata,
+    _key(),
+    _key("note_id"),
+    _id("thread_id"),
+    _text("author"),  # who wrote it, by their e-mail
+    _text("text"),
+    _at("created_at", nullable=False),
+    Index("note_thread", "tenant_id", "thread_id"),
+    comment="store/notes",
+)
+
+presence = Table(
+    "presence",
+    metadata,
+    _key(),
+    _key("thread_id"),
+    _key("user_id"),
+    Column("doing", String(10), nullable=False),  # looking | answering
+    _at("until", nullable=False),
+    Index("presence_until", "until"),
+    comment="store/presence",
+)
+
+canned = Table(
+    "canned",
+    metadata,
+    _key(),
+    _key("canned_id"),
+    Column("language", String(2), primary_key=True),
+    _text("name"),
+    _text("body"),  # with fields in braces
+    _text("author"),
+    _at("updated_at", nullable=False),
+    comment="store/canned",
+)
+
+draft = Table(
+    "draft",
+    metadata,
+    _key(),
+    _key("thread_id"),
+    _key("user_id"),  # "" for the command line
+    _text("data"),  # JSON: to whom, the words, which mail is answered, whose files it takes along
+    _at("updated_at", nullable=False),
+    comment="store/drafts",
+)
+
+undo = Table(
+    "undo",
+    metadata,
+    _key(),
+    _key("undo_id"),
+    _text("by"),
+    _text("data"),  # JSON: how each thread stood before and after
+    _at("expires_at", nullable=False),
+    Index("undo_expires", "expires_at"),
+    comment="store/undoing",
 )
 
 message = Table(

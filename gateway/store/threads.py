@@ -1,22 +1,33 @@
 """Threads of a tenant's A/R inbox: one per document, one per conversation without a document.
 
 A thread is closed while nothing needs a person. A reply, a permanent bounce or a problem of ours opens it, with the
-reason as its chip; a closed thread keeps its last chip, so that opening it again restores it. Written here for the
-doors and the queue; read by `inbox`.
+reason as its chip; a closed thread keeps its last chip, so that opening it again restores it. A person may let it wait
+(for the customer, or snoozed until a time), or call it spam, which mail that comes does not open again. `lane` says
+where it stands in the lists; it follows from the rest. Written here for the doors, the queue and what clerks do; listed
+by `store.thread_lists`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, insert, or_, select, text, union_all, update
+from sqlalchemy import bindparam, insert, select, text, union_all, update
 
-from gateway.store.database import Prepared, Transaction, need_time, new_id, storable
+from gateway.mail.reasons import VOCABULARY
+from gateway.store.database import Prepared, Transaction, from_ms, need_time, new_id, storable
 from gateway.store.events import add_event
 from gateway.store.schema import tenant, thread
 
-STATES = ("closed", "open")
+OPEN, WAITING, CLOSED, SPAM = STATES = ("open", "waiting", "closed", "spam")
+BOUNCE_CHIPS = (*sorted(VOCABULARY), "unclear")
+REPLY_CHIPS = ("reply", "challenge", "complaint")
+# where a thread stands in the lists; those of open threads first. "done": a person closed it, or it needed nobody ever
+OPEN_LANES = ("bounced", "replies", "problems")
+LANES = (*OPEN_LANES, "waiting", "snoozed", "sent", "done", "spam")
+AWAKE = "snooze_over"  # the chip of a thread whose snooze has ended
+# chips by which mail that came asks for attention: a thread that is spam keeps its peace
+_ASKED_BY_MAIL = frozenset((*REPLY_CHIPS, "unclear", "unreadable", "quarantined"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +46,40 @@ class Thread:
     unread: int
     last_at: datetime
     created_at: datetime
+    lane: str = "sent"
+    assignee: str = ""  # a user's id
+    snoozed_until: datetime | None = None
+    promised_on: str = ""  # the day by which the customer promised to pay
+    promised_amount: str = ""  # a decimal when only a part was promised
 
 
-_COLUMNS = (
-    thread.c.thread_id,
-    thread.c.key,
-    thread.c.subject,
-    thread.c.document_type,
-    thread.c.document_id,
-    thread.c.document_number,
-    thread.c.customer,
-    thread.c.state,
-    thread.c.chip,
-    thread.c.unread,
-    thread.c.last_at,
-    thread.c.created_at,
-)
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a person changes of a thread, as it can be brought back. `snoozed_until` in ms."""
+
+    state: str
+    chip: str
+    lane: str
+    assignee: str
+    unread: int
+    snoozed_until: int | None
+
+
+COLUMNS = tuple(thread.c["thread_id" if name == "id" else name] for name in Thread.__dataclass_fields__)
 _INSERTED = [column.name for column in thread.columns]
 _INSERT = Prepared(insert(thread), _INSERTED)
 
 
-def _thread(row: Any) -> Thread:
+def thread_of(row: Any) -> Thread:
+    """A thread from `COLUMNS`."""
     values = dict(zip(Thread.__dataclass_fields__, row, strict=True))
     values["last_at"], values["created_at"] = need_time(row[10]), need_time(row[11])
+    values["snoozed_until"] = from_ms(row[14])
     return Thread(**values)
+
+
+def _is(tenant_id: str, thread_id: str) -> Any:
+    return (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id)
 
 
 def add_thread(
@@ -71,8 +92,9 @@ def add_thread(
     subject: str = "",
     document: tuple[str, str, str] = ("", "", ""),
     customer: str = "",
+    lane: str = "sent",
 ) -> str:
-    """Make a thread, closed; its id. `document` is (type, id, number)."""
+    """Make a thread, closed; its id. `document` is (type, id, number); `lane` is "done" for what only came."""
     thread_id = thread_id or new_id()
     tx.run(
         _INSERT,
@@ -91,6 +113,11 @@ def add_thread(
             "opened_at": None,
             "last_at": now_ms,
             "created_at": now_ms,
+            "lane": lane,
+            "assignee": "",
+            "snoozed_until": None,
+            "promised_on": "",
+            "promised_amount": "",
         },
     )
     return thread_id
@@ -111,48 +138,86 @@ def thread_of_document(
 
 def name_thread(tx: Transaction, tenant_id: str, thread_id: str, subject: str) -> None:
     """Give a thread the subject of its latest mail, as the customer sees it."""
-    where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id)
-    tx.change(update(thread).where(where).values(subject=storable(subject[:998])))
+    tx.change(update(thread).where(_is(tenant_id, thread_id)).values(subject=storable(subject[:998])))
 
 
 def rename_thread(tx: Transaction, tenant_id: str, thread_id: str, key: str, document_id: str) -> None:
     """Its document was known by its number only and has an id now."""
-    where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id)
-    tx.change(update(thread).where(where).values(key=key, document_id=document_id))
+    tx.change(update(thread).where(_is(tenant_id, thread_id)).values(key=key, document_id=document_id))
 
 
 def open_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, chip: str, **data: Any) -> None:
-    """Ask for a person's attention, saying why; once more in the unread count when it is open already."""
-    where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id)
-    tx.change(
-        update(thread)
-        .where(where)
-        .values(state="open", chip=chip, unread=thread.c.unread + 1, opened_at=now_ms, last_at=now_ms)
-    )
-    add_event(tx, now_ms, tenant_id, "thread.opened", thread_id=thread_id, data={"chip": chip, **data})
+    """Ask for a person's attention, saying why; once more in the unread count when it is open already.
+
+    One that waits or sleeps waits no more. One that is spam is not opened by mail that comes, only by failures of ours.
+    """
+    where = _is(tenant_id, thread_id)
+    if chip in _ASKED_BY_MAIL:
+        where &= thread.c.state != SPAM
+    values = {"state": OPEN, "chip": chip, "lane": lane_of(OPEN, chip), "unread": thread.c.unread + 1,
+              "opened_at": now_ms, "last_at": now_ms, "snoozed_until": None}  # fmt: skip
+    if tx.change(update(thread).where(where).values(**values)):
+        add_event(tx, now_ms, tenant_id, "thread.opened", thread_id=thread_id, data={"chip": chip, **data})
+    else:
+        touch_thread(tx, now_ms, tenant_id, thread_id)
 
 
 def close_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, by: str) -> bool:
-    """A person is done with it; False when it is closed already, or not the tenant's."""
-    where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id) & (thread.c.state == "open")
-    if not tx.change(update(thread).where(where).values(state="closed", unread=0)):
+    """Nothing more is to be done; False when it is closed already, is spam, or not the tenant's."""
+    where = _is(tenant_id, thread_id) & thread.c.state.in_((OPEN, WAITING))
+    values = {"state": CLOSED, "lane": "done", "unread": 0, "snoozed_until": None}
+    if not tx.change(update(thread).where(where).values(**values)):
         return False
     add_event(tx, now_ms, tenant_id, "thread.closed", thread_id=thread_id, data={"by": by})
     return True
 
 
-def reopen_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, by: str) -> bool:
-    """A person wants it back on the list; False when it is open already, or not the tenant's."""
-    found = get_thread(tx, tenant_id, thread_id)
-    if found is None or found.state == "open":
-        return False
-    open_thread(tx, now_ms, tenant_id, thread_id, found.chip or "reopened", by=by)
-    return True
+# -- what a person decides, and brings back (`inbox.acting`, which writes the events)
+
+
+def lane_of(state: str, chip: str, *, snoozed: bool = False) -> str:
+    """Where a thread stands that a person put into a state."""
+    if state == WAITING:
+        return "snoozed" if snoozed else "waiting"
+    if state in (CLOSED, SPAM):
+        return "done" if state == CLOSED else "spam"
+    return "bounced" if chip in BOUNCE_CHIPS else "replies" if chip in REPLY_CHIPS else "problems"
+
+
+_STANDING = (thread.c.thread_id, *(thread.c[name] for name in Standing.__dataclass_fields__))
+
+
+def read_standings(tx: Transaction, tenant_id: str, thread_ids: Sequence[str]) -> dict[str, Standing]:
+    """How threads stand, for whoever changes them in this transaction; those that are not the tenant's are left out."""
+    where = (thread.c.tenant_id == tenant_id) & thread.c.thread_id.in_([storable(one) for one in thread_ids])
+    wanted = select(*_STANDING).where(where).order_by(thread.c.thread_id)  # the order of locks: the same for everybody
+    return {row[0]: Standing(*row[1:]) for row in tx.all(wanted.with_for_update() if tx.skips_locked else wanted)}
+
+
+def put_standing(tx: Transaction, tenant_id: str, thread_id: str, standing: Standing, opened_ms: int = 0) -> None:
+    """Let a thread stand so; `opened_ms` when it is opened by that."""
+    values = asdict(standing) | ({"opened_at": opened_ms, "last_at": opened_ms} if opened_ms else {})
+    tx.change(update(thread).where(_is(tenant_id, thread_id)).values(**values))
+
+
+def note_promise(tx: Transaction, tenant_id: str, thread_id: str, on: str, amount: str = "") -> None:
+    """The customer promised to pay by a day; "": no promise is open any more. Called by `store.reminders`."""
+    tx.change(update(thread).where(_is(tenant_id, thread_id)).values(promised_on=on, promised_amount=amount))
+
+
+def wake_threads(tx: Transaction, now_ms: int, tenant_id: str, limit: int = 500) -> int:
+    """Open those whose snooze has ended, the earliest first; how many. Several nodes may ask at once."""
+    due = select(thread.c.thread_id).where(thread.c.tenant_id == tenant_id, thread.c.snoozed_until <= now_ms)
+    due = due.order_by(thread.c.snoozed_until).limit(limit)
+    rows = tx.all(due.with_for_update(skip_locked=True) if tx.skips_locked else due)
+    for (thread_id,) in rows:
+        open_thread(tx, now_ms, tenant_id, thread_id, AWAKE)
+    return len(rows)
 
 
 def mark_read(tx: Transaction, tenant_id: str, thread_id: str) -> None:
     """Somebody looked at it."""
-    where = (thread.c.tenant_id == tenant_id) & (thread.c.thread_id == thread_id) & (thread.c.unread > 0)
+    where = _is(tenant_id, thread_id) & (thread.c.unread > 0)
     tx.change(update(thread).where(where).values(unread=0))
 
 
@@ -186,14 +251,14 @@ def touch_if_still(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str,
 
 
 _GET = Prepared(
-    select(*_COLUMNS).where(thread.c.tenant_id == bindparam("k_tenant"), thread.c.thread_id == bindparam("k_thread"))
+    select(*COLUMNS).where(thread.c.tenant_id == bindparam("k_tenant"), thread.c.thread_id == bindparam("k_thread"))
 )
 
 
 def get_thread(tx: Transaction, tenant_id: str, thread_id: str) -> Thread | None:
     """A thread of the tenant."""
     row = tx.run(_GET, {"k_tenant": tenant_id, "k_thread": storable(thread_id)}).fetchone()
-    return _thread(row) if row else None
+    return thread_of(row) if row else None
 
 
 def tenant_of_thread(tx: Transaction, thread_id: str) -> str:
@@ -205,8 +270,8 @@ def tenant_of_thread(tx: Transaction, thread_id: str) -> str:
 
 def find_thread(tx: Transaction, tenant_id: str, key: str) -> Thread | None:
     """A thread by its key (a document's type/id)."""
-    row = tx.first(select(*_COLUMNS).where(thread.c.tenant_id == tenant_id, thread.c.key == key))
-    return _thread(row) if row else None
+    row = tx.first(select(*COLUMNS).where(thread.c.tenant_id == tenant_id, thread.c.key == key))
+    return thread_of(row) if row else None
 
 
 _NAMED = (thread.c.thread_id, thread.c.key, thread.c.document_type, thread.c.document_id, thread.c.last_at)
@@ -223,26 +288,3 @@ def find_numbered(tx: Transaction, tenant_id: str, number: str, key: str) -> lis
     """(id, key, document's type and id, last time in ms) of the threads of a number or with a key, the latest first."""
     rows = tx.run(_FIND_NUMBERED, {"tenant": tenant_id, "number": storable(number), "key": storable(key)}).fetchall()
     return sorted((tuple(row) for row in rows), key=lambda row: -row[4])
-
-
-def list_threads(
-    tx: Transaction,
-    tenant_id: str,
-    *,
-    state: str = "",
-    chips: Sequence[str] = (),
-    before: tuple[int, str] | None = None,
-    limit: int = 50,
-) -> list[Thread]:
-    """A tenant's threads, the latest first; `before` is (last_at in ms, id) of the last one on the page before."""
-    where = [thread.c.tenant_id == tenant_id]
-    if state:
-        where.append(thread.c.state == state)
-    if chips:
-        where.append(thread.c.chip.in_(chips))
-    if before:
-        at, thread_id = before
-        where.append(thread.c.last_at <= at)  # lets the index begin there; the next line is exact
-        where.append(or_(thread.c.last_at < at, and_(thread.c.last_at == at, thread.c.thread_id < thread_id)))
-    order = (thread.c.last_at.desc(), thread.c.thread_id.desc())
-    return [_thread(row) for row in tx.all(select(*_COLUMNS).where(*where).order_by(*order).limit(limit))]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 
 from gateway.mail.address import parse_address
 from gateway.mail.reply import Refused
@@ -171,3 +171,16 @@ def _cookie_matches(cookie: str) -> tuple[Any, Any]:
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def people_of(tx: Transaction, tenant_id: str) -> dict[str, str]:
+    """user id -> name (or e-mail) of all who ever logged in for a tenant, for showing who a thread is assigned to."""
+    rows = tx.all(select(user.c.user_id, user.c.name, user.c.email).where(user.c.tenant_id == tenant_id))
+    return {row[0]: row[1] or row[2] for row in rows}
+
+
+def find_assignee(tx: Transaction, tenant_id: str, named: str) -> User | None:
+    """A user of the tenant who may work, by id or e-mail; None when there is none, or they may not."""
+    where = (user.c.tenant_id == tenant_id) & or_(user.c.user_id == named, user.c.email == named.lower())
+    row = tx.first(select(*_COLUMNS).where(where, user.c.disabled_at.is_(None), user.c.role != "auditor"))
+    return User(*row) if row else None

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
+from gateway.inbox.acting import close, reopen
 from gateway.inbox.deciding import add_author, move
-from gateway.inbox.reading import VIEWS, close, count_views, list_page, look_at, read_thread, reopen
+from gateway.inbox.listing import VIEWS, count_views, list_page
+from gateway.inbox.reading import look_at, read_thread
 from gateway.inbox.timeline import timeline
 from gateway.mail.reply import Refused
 from gateway.store.database import Database, Transaction
@@ -38,7 +40,9 @@ async def show_list(
 ) -> Response:
     """A view's threads, the latest first. `closed` names a thread that was just closed, to offer it back."""
     database, tenant_id = site_of(request).database, visit.tenant.id
-    page = await database.read(list_page, tenant_id, view=view, cursor=cursor, limit=PAGE)
+    page = await database.read(
+        list_page, tenant_id, view=view, cursor=cursor, limit=PAGE, user_id=visit.session.user.id
+    )
     done = await database.read(_closed, tenant_id, closed) if closed else None
     return render(request, "list.html", page=page, done=done, first=not cursor)
 
@@ -57,7 +61,7 @@ async def show_thread(request: Request, visit: Looking, thread_id: str, view: st
         raise HTTPException(404)
     if found.thread.unread and visit.may_change:
         await database.write(look_at, tenant_id, thread_id)
-    counts = await database.read(count_views, tenant_id)
+    counts = await database.read(count_views, tenant_id, visit.session.user.id)
     back = view if view in VIEWS else "todo"
     return render(request, "thread.html", found=found, lines=timeline(found), back=back, counts=counts)
 
@@ -68,7 +72,7 @@ async def close_it(request: Request, visit: Looking, form: Form, thread_id: str)
     site = site_of(request)
     await _need_thread(site.database, visit.tenant.id, thread_id)
     by = visit.session.user.email
-    await site.database.write(close, site.clock(), visit.tenant.id, thread_id, by)
+    await site.database.write(close, site.clock(), visit.tenant.id, [thread_id], by)
     return RedirectResponse(f"/inbox?view={_view(form)}&closed={thread_id}", 303)
 
 
@@ -78,7 +82,7 @@ async def reopen_it(request: Request, visit: Looking, form: Form, thread_id: str
     site = site_of(request)
     await _need_thread(site.database, visit.tenant.id, thread_id)
     by = visit.session.user.email
-    await site.database.write(reopen, site.clock(), visit.tenant.id, thread_id, by)
+    await site.database.write(reopen, site.clock(), visit.tenant.id, [thread_id], by)
     return RedirectResponse(f"/inbox/{thread_id}?view={_view(form)}", 303)
 
 

@@ -117,6 +117,7 @@ REASONS: dict[str, Reason] = {
 CHIPS: dict[str, tuple[str, str]] = {
     "reply": (msgid("reply"), REPLY),
     "reopened": (msgid("reopened"), NOTE),
+    "snooze_over": (msgid("back again"), NOTE),
     "render_failed": (msgid("problem"), POLICY),
     "parked": (msgid("problem"), POLICY),
     "unanswered": (msgid("no answer"), POLICY),
@@ -161,16 +162,32 @@ PLACED: dict[str, str] = {
 
 VIEWS: dict[str, str] = {
     "todo": msgid("To do"),
+    "mine": msgid("Mine"),
+    "unassigned": msgid("Nobody's"),
     "bounced": msgid("Bounced"),
     "replies": msgid("Replies"),
+    "waiting": msgid("Waiting for the customer"),
+    "promised": msgid("Promised"),
+    "snoozed": msgid("Put off"),
     "sent": msgid("Sent"),
+    "scheduled": msgid("Scheduled"),
+    "closed": msgid("Closed"),
+    "spam": msgid("Spam"),
     "all": msgid("All"),
 }
 EMPTY: dict[str, str] = {
     "todo": msgid("Nothing waits for you. Replies and bounces will appear here."),
+    "mine": msgid("No open thread is yours."),
+    "unassigned": msgid("Every open thread has somebody who looks after it."),
     "bounced": msgid("No mail has come back."),
     "replies": msgid("No reply waits for you."),
+    "waiting": msgid("No thread waits for a customer."),
+    "promised": msgid("No customer's promise to pay is open."),
+    "snoozed": msgid("No thread is put off."),
     "sent": msgid("Nothing has been sent yet, or all of it waits for you in another list."),
+    "scheduled": msgid("No mail is held, and none goes later."),
+    "closed": msgid("Nobody has closed a thread yet."),
+    "spam": msgid("No thread is spam."),
     "all": msgid("There is no mail yet."),
 }
 TYPES: dict[str, str] = {

@@ -32,7 +32,8 @@ from gateway.store.events import Event, list_events
 from gateway.store.messages import Message, list_messages
 from gateway.store.schema import delivery, event, message, metadata, thread
 from gateway.store.tenants import add_credential, add_tenant, find_tenant, set_tenant
-from gateway.store.threads import Thread, get_thread, list_threads
+from gateway.store.thread_lists import list_threads
+from gateway.store.threads import Thread, get_thread
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ import asyncio
 from journeys.house import HOSTNAME, INBOX, RETURNS, Place, open_journey
 from journeys.letters import compose
 
-from gateway.inbox.reading import list_page
+from gateway.inbox.listing import list_page
 from gateway.store.schema import OPERATOR
 
 

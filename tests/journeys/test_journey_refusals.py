@@ -24,7 +24,8 @@ from gateway.outbound.limits import set_limits
 from gateway.outbound.suppression import suppress
 from gateway.store.template_settings import change_setting
 from gateway.store.tenants import set_tenant
-from gateway.store.threads import Thread, list_threads
+from gateway.store.thread_lists import list_threads
+from gateway.store.threads import Thread
 
 ANA, SEND = "ana@client.test", f"send@{INBOX}"
 BY_HAND = {"X-AR-Template": "new_invoice"}

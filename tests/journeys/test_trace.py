@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from journeys.inbox_seed import NOW, OK, House, attempt, open_house, send
 
-from gateway.inbox.reading import VIEWS, list_page
+from gateway.inbox.listing import VIEWS, list_page
 from gateway.inbox.trace import to_json, to_text, trace
 from gateway.mail.status import Action, DeliveryStatus
 from gateway.outbound.queue import cancel, find_deliveries, hold, report, settle

@@ -12,7 +12,8 @@ from journeys.inbox_seed import NOW, PASSWORD, PDF, House, come, open_house
 from sqlalchemy import event
 from starlette.testclient import TestClient
 
-from gateway.inbox.reading import list_page, read_thread
+from gateway.inbox.listing import list_page
+from gateway.inbox.reading import read_thread
 from gateway.store.database import Database, Transaction, to_ms
 from gateway.store.messages import get_message
 from gateway.store.threads import add_thread, get_thread, open_thread

@@ -7,7 +7,7 @@ import pytest
 from babel.messages.extract import extract_from_file
 
 from gateway.inbox import views
-from gateway.inbox.reading import VIEWS
+from gateway.inbox.listing import VIEWS
 from gateway.mail.reasons import VOCABULARY
 from gateway.web import words
 from gateway.web.translation import translation
