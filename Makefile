@@ -14,7 +14,7 @@ LOCK = uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotat
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: run test lint test-unit bench gallery mail lock clean help setup-run setup-test
+.PHONY: run test lint test-unit bench gallery screens mail lock clean help setup-run setup-test
 
 run: setup-run ## Start the gateway on loopback with a sample tenant and a small outside world
 	@$(WITH_LIBRARIES) exec $(BIN)/gateway run $(RUN_ARGS)
@@ -32,6 +32,9 @@ test-unit: setup-run ## Run the unit tests only: no socket, no database
 
 bench: setup-test ## Run one benchmark beside its peer: make bench BENCH=relay
 	@$(WITH_LIBRARIES) $(BIN)/python -m bench.$(BENCH) $(BENCH_ARGS)
+
+screens: setup-test ## Take the pictures of the inbox's pages again: docs/screens
+	@GATEWAY_SCREENS=docs/screens $(BIN)/python -m pytest -q -n 0 tests/integration/test_web_access.py
 
 gallery: setup-test ## Write every mail and PDF in every language as pictures: gallery/index.html
 	@$(WITH_LIBRARIES) $(BIN)/python scripts/gallery.py

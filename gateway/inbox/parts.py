@@ -3,10 +3,14 @@
 Called by the pages' downloads, on a thread of their own: reading a large mail takes time. The bytes are untrusted; the
 walk over them is bounded (`mail.message`). HTML is cleaned by nh3 to words, tables and colours: no scripts, no forms,
 no images, no links that lead anywhere, nothing remote. The pages frame it in a sandbox besides (security rule 10).
+Images only when somebody asks for them: those that came with the mail, and a bounded number from https addresses.
 """
 
+import base64
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import unquote
 
 import nh3
 
@@ -16,6 +20,11 @@ from gateway.store.database import Transaction
 from gateway.store.messages import get_content, get_message
 
 HTML_LIMIT = 500_000  # decoded bytes of an HTML part that are ever shown
+IMAGES_LIMIT = 50  # images of a mail that are ever loaded from elsewhere
+INLINE_LIMIT = 3_000_000  # bytes of the images that came with the mail
+
+_PICTURES = frozenset(("image/png", "image/jpeg", "image/gif", "image/webp"))  # no SVG: it can hold more than an image
+_REMOTE = re.compile(r"https://[^\s/]", re.I)
 
 _TAGS = set(
     """a abbr address b bdi bdo big blockquote br caption center cite code col colgroup dd del dfn div dl dt em font h1
@@ -60,22 +69,26 @@ def read_attachment(tx: Transaction, tenant_id: str, message_id: str, number: in
     return None if same_name is None or noted.get("sha256") else (str(noted["filename"]), same_name)
 
 
-def read_html(tx: Transaction, tenant_id: str, message_id: str) -> str | None:
-    """The HTML of a mail, cleaned; "" when it has none; None when the tenant has no such mail."""
+def read_html(tx: Transaction, tenant_id: str, message_id: str, images: bool = False) -> str | None:
+    """The HTML of a mail, cleaned, with its images if asked; "" without any; None when the tenant has no such mail."""
     raw = get_content(tx, tenant_id, message_id)
     if not raw:
         return None
     for part in _leaves(raw):
         if part.content_type == "text/html" and part.disposition != "attachment":
-            return clean_html(decode_text(raw, part, limit=HTML_LIMIT))
+            return clean_html(decode_text(raw, part, limit=HTML_LIMIT), _inline_images(raw) if images else None)
     return ""
 
 
-def clean_html(html: str) -> str:
-    """A fragment of harmless HTML: structure, words and colours of what was given, nothing that acts or loads."""
+def clean_html(html: str, images: Mapping[str, str] | None = None) -> str:
+    """A fragment of harmless HTML: structure, words and colours of what was given, nothing that acts or loads.
+
+    With `images` (Content-ID -> data: URL) its images stay, the first IMAGES_LIMIT of those that are elsewhere.
+    """
+    shown = images is not None
     return nh3.clean(
         html[:HTML_LIMIT],
-        tags=_TAGS,
+        tags=_TAGS | {"img"} if shown else _TAGS,
         clean_content_tags={
             "script",
             "style",
@@ -88,12 +101,46 @@ def clean_html(html: str) -> str:
             "iframe",
             "object",
         },
-        attributes=_ATTRIBUTES,
+        attributes=_ATTRIBUTES | {"img": {"src", "alt", "width", "height"}} if shown else _ATTRIBUTES,
+        attribute_filter=_images(images) if images is not None else None,
         filter_style_properties=_STYLES,
-        url_schemes=set(),
+        url_schemes={"https", "cid"} if shown else set(),
         strip_comments=True,
         link_rel=None,
     )
+
+
+def _images(inline: Mapping[str, str]) -> Callable[[str, str, str], str | None]:
+    """What becomes of an attribute: an image's address is one that came with the mail, https, or goes."""
+    seen: set[str] = set()
+
+    def judge(tag: str, name: str, value: str) -> str | None:
+        if tag != "img" or name != "src":
+            return value
+        if value.lower().startswith("cid:"):
+            return inline.get(unquote(value[4:]))
+        if not _REMOTE.match(value) or len(seen) >= IMAGES_LIMIT:
+            return None
+        seen.add(value)
+        return value
+
+    return judge
+
+
+def _inline_images(raw: bytes) -> dict[str, str]:
+    found: dict[str, str] = {}
+    left = INLINE_LIMIT
+    for part in _leaves(raw):
+        named = part.head.text("content-id").strip("<> ")
+        if (
+            part.content_type in _PICTURES
+            and named
+            and named not in found
+            and len(content := decode(raw, part)) <= left
+        ):
+            left -= len(content)
+            found[named] = f"data:{part.content_type};base64,{base64.b64encode(content).decode()}"
+    return found
 
 
 def _leaves(raw: bytes) -> Iterator[Part]:

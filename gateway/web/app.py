@@ -73,6 +73,8 @@ async def static(name: str) -> Response:
 
 async def _sign_in(request: Request, error: Exception) -> Response:
     assert isinstance(error, SignIn)
+    if "hx-request" in request.headers:
+        return Response(status_code=401)  # a part of a page: nothing is put in its place, and words being typed stay
     if error.wanted in ("/inbox", "/"):
         return RedirectResponse("/login", 303)
     return RedirectResponse(f"/login?{urlencode({'next': error.wanted})}", 303)

@@ -16,7 +16,7 @@ from markupsafe import escape
 from gateway.inbox.parts import read_attachment, read_html, read_source
 from gateway.store.documents import latest_pdf
 from gateway.web.pages import environment
-from gateway.web.safety import MAIL_POLICY
+from gateway.web.safety import IMAGES_POLICY, MAIL_POLICY
 from gateway.web.site import Visit, need_visit, site_of
 
 router = APIRouter()
@@ -46,15 +46,20 @@ async def download_part(request: Request, visit: Looking, message_id: str, numbe
 
 
 @router.get("/inbox/messages/{message_id}/html")
-async def show_html(request: Request, visit: Looking, message_id: str) -> Response:
-    """A mail's HTML, cleaned, for the sandboxed frame of the thread's page."""
-    html = await site_of(request).database.read(read_html, visit.tenant.id, message_id)
+async def show_html(request: Request, visit: Looking, message_id: str, images: str = "") -> Response:
+    """A mail's HTML, cleaned, for the sandboxed frame of the thread's page; with its images when they are asked for.
+
+    Whoever has an image learns the reader's address and nothing else: no page of ours is named, no cookie sent.
+    """
+    html = await site_of(request).database.read(read_html, visit.tenant.id, message_id, bool(images))
     if html is None:
         raise HTTPException(404)
     say = environment(visit.reader.language).filters["say"]
     body = html or escape(say("This mail has no HTML."))
     page = f'<!doctype html><meta charset="utf-8"><title>-</title><body style="font-family:sans-serif">{body}'
-    return Response(page, media_type="text/html; charset=utf-8", headers={"content-security-policy": MAIL_POLICY})
+    policy = IMAGES_POLICY if images else MAIL_POLICY
+    headers = {"content-security-policy": policy, "referrer-policy": "no-referrer"}
+    return Response(page, media_type="text/html; charset=utf-8", headers=headers)
 
 
 @router.get("/documents/{type}/{name:path}")

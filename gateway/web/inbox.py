@@ -53,7 +53,7 @@ def _closed(tx: Transaction, tenant_id: str, thread_id: str) -> Thread | None:
 
 
 @router.get("/inbox/{thread_id}")
-async def show_thread(request: Request, visit: Looking, thread_id: str, view: str = "") -> Response:
+async def show_thread(request: Request, visit: Looking, thread_id: str, view: str = "", images: str = "") -> Response:
     """A thread with all that belongs to it; what was new in it has now been seen."""
     database, tenant_id = site_of(request).database, visit.tenant.id
     found = await database.read(read_thread, tenant_id, thread_id)
@@ -63,7 +63,7 @@ async def show_thread(request: Request, visit: Looking, thread_id: str, view: st
         await database.write(look_at, tenant_id, thread_id)
     counts = await database.read(count_views, tenant_id, visit.session.user.id)
     back = view if view in VIEWS else "todo"
-    return render(request, "thread.html", found=found, lines=timeline(found), back=back, counts=counts)
+    return render(request, "thread.html", found=found, lines=timeline(found), back=back, counts=counts, images=images)
 
 
 @router.post("/inbox/{thread_id}/close")

@@ -23,7 +23,13 @@ from gateway.web.site import LANGUAGE_COOKIE, Visit, form_token, own_path, site_
 from gateway.web.translation import LANGUAGES, NAMES, Reader, translation, zone
 from gateway.web.whys import say_why
 
-STATIC_TYPES = {"style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"}
+_SCRIPT = "text/javascript; charset=utf-8"
+STATIC_TYPES = {
+    "style.css": "text/css; charset=utf-8",
+    "htmx.js": _SCRIPT,  # as its npm package has it; htmx.LICENSE beside it
+    "keys.js": _SCRIPT,
+    "icon.svg": "image/svg+xml",
+}
 
 
 @cache

@@ -2,7 +2,7 @@
 
 Wrapped around the whole app by `web.app`. An exception that no route foresaw is logged here, once, with its traceback,
 and answered with a page in three languages (security rules 1 and 10). A route may set a header of its own; the rest is
-as strict as it can be: no script at all, nothing from elsewhere, no framing, no cache.
+as strict as it can be: no script but our own files, nothing from elsewhere, no framing, no cache.
 """
 
 import traceback
@@ -14,13 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 log = structlog.get_logger()
 
 POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; frame-src 'self'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'"
+    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
+    "frame-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 MAIL_POLICY = (  # of a mail's HTML: styles may stand in it, nothing may be loaded or run; only our own page frames it
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; frame-ancestors 'self'; "
     "base-uri 'none'"
 )
+IMAGES_POLICY = MAIL_POLICY.replace("style-src", "img-src https: data:; style-src")  # when somebody asked for images
 TRACE_LIMIT = 8000  # characters of a traceback, its end
 _HEADERS = {
     "content-security-policy": POLICY,

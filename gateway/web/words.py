@@ -260,3 +260,25 @@ def in_order(progress: Mapping[str, int]) -> list[tuple[str, int]]:
 def total(progress: Mapping[str, int]) -> int:
     """How many deliveries a thread has."""
     return sum(progress.values())
+
+
+# What each key of the pages does (`static/keys.js`), as the help shows it; the letters are those of aria-keyshortcuts.
+KEYS: tuple[tuple[str, str], ...] = (
+    ("j k", msgid("the next and the previous thread")),
+    ("o", msgid("open the thread")),
+    ("x", msgid("tick the thread")),
+    ("u", msgid("back to the list")),
+    ("/", msgid("search")),
+    ("e", msgid("done with it")),
+    ("w", msgid("let it wait")),
+    ("z", msgid("sleep until a day")),
+    ("!", msgid("it is spam")),
+    ("r a", msgid("reply; reply to all")),
+    ("n", msgid("write a note")),
+    ("m", msgid("who takes care of it")),
+    ("t", msgid("tags")),
+    ("p", msgid("a promise to pay")),
+    ("y", msgid("undo")),
+    ("Ctrl+Enter", msgid("send what you write")),
+    ("?", msgid("show these keys")),
+)

@@ -1,8 +1,10 @@
 """Mail HTML is made harmless, and the names of files are made safe."""
 
+import re
+
 import pytest
 
-from gateway.inbox.parts import clean_html
+from gateway.inbox.parts import IMAGES_LIMIT, clean_html
 from gateway.web.files import safe_name
 from gateway.web.site import origins_of, own_path
 
@@ -38,6 +40,20 @@ def test_the_words_tables_and_colours_of_a_mail_stay() -> None:
     html = "<table width=600><tr><td style='color: navy; padding: 4px' colspan=2>Bună ziua</td></tr></table>"
     cleaned = clean_html(html)
     assert "Bună ziua" in cleaned and "color:navy" in cleaned.replace(" ", "") and 'colspan="2"' in cleaned
+
+
+def test_images_stay_only_when_asked_for_from_https_or_the_mail_itself_and_bounded() -> None:
+    html = (
+        "<img src='https://t.example/x.gif' onerror=x srcset='https://t.example/y.gif 2x' alt=a><img src='cid:logo'>"
+        "<img src='cid:none'><img src='http://t.example/z.gif'><img src='//t.example/w.gif'><img src='/inbox'>"
+        "<img src='data:image/svg+xml,x'><p style=\"background:url('https://t.example/t.gif')\">x</p>"
+    )
+    assert "<img" not in clean_html(html)
+    cleaned = clean_html(html, {"logo": "data:image/png;base64,AAAA"})
+    assert re.findall('src="([^"]*)"', cleaned) == ["https://t.example/x.gif", "data:image/png;base64,AAAA"]
+    assert not [bad for bad in ("onerror", "srcset", "url(", "http:", "svg") if bad in cleaned]
+    many = "".join(f"<img src='https://t.example/{n}'>" for n in range(IMAGES_LIMIT + 9))
+    assert clean_html(many, {}).count("src=") == IMAGES_LIMIT
 
 
 @pytest.mark.parametrize(
