@@ -12,7 +12,7 @@ from gateway.mail.reply import Refused
 from gateway.outbound.dns_records import Record, house_records, sending_records, sts_policy
 from gateway.outbound.domain_watch import authors_of, check, keep
 from gateway.outbound.findings import ERROR, Check, read_check
-from gateway.outbound.key_rotation import activate, begin, needed
+from gateway.outbound.key_rotation import activate, add_signed_domain, begin, needed
 from gateway.outbound.signing import ED25519, RSA
 from gateway.serve.parts import house_names, make_asker, make_resolver
 from gateway.store.database import Transaction
@@ -23,7 +23,6 @@ from gateway.store.domains import (
     RETIRED,
     StoredDomain,
     StoredKey,
-    add_domain,
     all_domains,
     get_domain,
     list_keys,
@@ -45,9 +44,7 @@ domain.add_command(tls)
 
 def make_domain(tx: Transaction, seal: Seal, tenant_id: str, name: str, algorithms: tuple[str, ...]) -> None:
     """Keep a domain with fresh signing keys."""
-    now = utc_now()
-    add_domain(tx, now, tenant_id, name)
-    begin(tx, now, seal, tenant_id, name, [ALGORITHMS[short] for short in algorithms], ACTIVE)
+    add_signed_domain(tx, utc_now(), seal, tenant_id, name, [ALGORITHMS[short] for short in algorithms])
 
 
 @domain.command("add")

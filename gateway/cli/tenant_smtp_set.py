@@ -5,8 +5,6 @@ process of the machine could read; none is printed.
 """
 
 import sys
-from dataclasses import asdict, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +14,10 @@ from gateway.cli.common import Context, json_option, pass_context, plain, told, 
 from gateway.cli.loopback import wait_for_answer
 from gateway.mail.reply import Refused
 from gateway.outbound import oauth
-from gateway.store.database import Transaction, to_ms
-from gateway.store.routes import (
-    FALLBACK,
-    SECURITY,
-    Secret,
-    Server,
-    begin_consent,
-    check_server,
-    put_server,
-    take_consent,
-)
-from gateway.store.sealed import Seal
-from gateway.store.tenants import Tenant, add_identity, set_tenant
+from gateway.outbound.server_account import begin_server_consent, keep_server, make_server, redeem, with_oauth
+from gateway.store.database import to_ms
+from gateway.store.routes import FALLBACK, SECURITY, Secret, Server, check_server, take_consent
+from gateway.store.tenants import Tenant
 
 REDIRECT_PORT = 8765
 LISTEN_SECONDS = 300.0
@@ -76,46 +65,30 @@ def set_(context: Context, /, slug: str, code: str, later: bool, as_json: bool, 
         _begin(context, tenant, server, secret, given, later, as_json)
         return
     if server.grant == oauth.CLIENT:
-        secret = _token(oauth.renew, server, secret, utc_now())
+        secret = _token(server, secret)
     _keep(context, tenant, server, secret, later, as_json)
 
 
 def _server(given: dict[str, Any]) -> Server:
     known = oauth.PROVIDERS.get(given["provider"] or "")
-    host = given["host"] or (known.host if known else "")
-    username = given["username"]
-    if not host or not (username or given["no_login"]):
+    if not (given["host"] or known) or not (given["username"] or given["no_login"]):
         raise click.UsageError("give --host and --username (or --no-login); see --help")
-    address = given["address"] or username
-    if "@" not in address:
+    if "@" not in (given["address"] or given["username"]):
         raise click.UsageError("the username is no mail address; say with --address whom the mail comes from")
-    security = given["security"] or ("tls" if given["port"] == 465 else "starttls")
-    port = given["port"] or (465 if security == "tls" else known.port if known else 587)
-    made = Server(
-        host=host, port=port, security=security, username=username, address=address, connections=given["connections"],
-        trusted=Path(given["trust"]).read_text("ascii") if given["trust"] else "", fallback=given["fallback"],
+    made = make_server(
+        host=given["host"], port=given["port"], security=given["security"] or "", username=given["username"],
+        address=given["address"], provider=given["provider"] or "", login=not given["no_login"],
+        connections=given["connections"], fallback=given["fallback"],
+        trusted=Path(given["trust"]).read_text("ascii") if given["trust"] else "",
     )  # fmt: skip
-    return _with_oauth(made, given) if given["provider"] else made
-
-
-def _with_oauth(made: Server, given: dict[str, Any]) -> Server:
-    known, grant = oauth.PROVIDERS.get(given["provider"]), oauth.CLIENT if given["client_credentials"] else oauth.CODE
+    if not given["provider"]:
+        return made
     if not given["client_id"]:
         raise click.UsageError("give --client-id, of an application that is registered with the provider")
-    scope = given["scope"]
-    if known:
-        scope = scope or (known.client_scope if grant == oauth.CLIENT else known.scope)
-        if not scope:
-            raise click.UsageError("this provider lets no application send by itself; leave --client-credentials out")
-    urls = [
-        given[name] or (getattr(known, name).format(directory=given["directory"]) if known else "")
-        for name in ("authorize_url", "token_url")
-    ]
-    for url in urls[1:] if grant == oauth.CLIENT else urls:
-        oauth.check_url(url)
-    return replace(
-        made, auth="oauth", provider=given["provider"], grant=grant, client_id=given["client_id"],
-        authorize_url=urls[0], token_url=urls[1], scope=scope,
+    grant = oauth.CLIENT if given["client_credentials"] else oauth.CODE
+    return with_oauth(
+        made, given["provider"], given["client_id"], grant, directory=given["directory"], scope=given["scope"],
+        authorize_url=given["authorize_url"], token_url=given["token_url"],
     )  # fmt: skip
 
 
@@ -147,10 +120,9 @@ def _begin(
     context: Context, tenant: Tenant, server: Server, secret: Secret, given: dict[str, Any], later: bool, as_json: bool
 ) -> None:
     redirect = f"http://localhost:{given['redirect_port']}/"
-    begun = oauth.begin(server, redirect)
-    flow = {"server": asdict(server), "secret": asdict(secret), "verifier": begun.verifier, "redirect": redirect,
-            "later": later}  # fmt: skip
-    context.write(begin_consent, to_ms(utc_now()), context.seal, tenant.id, begun.state, flow)
+    begun = context.write(
+        begin_server_consent, utc_now(), context.seal, tenant.id, server, secret, redirect, later=later
+    )
     if not given["listen"]:
         text = (
             f"open this address as {server.username}, and allow it:\n\n{begun.url}\n\nThe browser ends at {redirect}…, "
@@ -172,37 +144,24 @@ def _begin(
 def _finish(context: Context, tenant: Tenant, answer: str, as_json: bool) -> None:
     code, state = oauth.read_answer(answer)
     flow = context.write(take_consent, to_ms(utc_now()), context.seal, tenant.id, state)
-    server, secret = Server(**flow["server"]), Secret(**flow["secret"])
-    secret = _token(oauth.redeem, server, secret, code, flow["verifier"], flow["redirect"], utc_now())
+    server, secret = redeem(flow, code, utc_now())
     _keep(context, tenant, server, secret, bool(flow["later"]), as_json)
 
 
-def _token(ask: Any, *args: Any) -> Secret:
+def _token(server: Server, secret: Secret) -> Secret:
     try:
-        found = ask(*args)
+        return oauth.renew(server, secret, utc_now())
     except oauth.OAuthRefused as refused:
         raise Refused(550, "5.7.8", refused.words) from None
-    assert isinstance(found, Secret)
-    return found
 
 
 # -- keeping
 
 
 def _keep(context: Context, tenant: Tenant, server: Server, secret: Secret, later: bool, as_json: bool) -> None:
-    kept = context.write(_put, utc_now(), context.seal, tenant, server, secret, later)
+    kept = context.write(keep_server, utc_now(), context.seal, tenant.id, server, secret, later=later)
     use = f"{tenant.slug} goes on as before; use it with: gateway tenant set {tenant.slug} --sending own"
     if not later:
         use = f"from its next message on, all mail of {tenant.slug} goes through it as {server.address}"
     text = f"{server.host}:{server.port} is kept; {use}\nnext: gateway tenant smtp test {tenant.slug}"
     told(as_json, text, tenant=tenant.slug, in_use=not later, server=plain(kept))
-
-
-def _put(
-    tx: Transaction, now: datetime, seal: Seal, tenant: Tenant, server: Server, secret: Secret, later: bool
-) -> Server:
-    kept = put_server(tx, now, seal, tenant.id, server, secret)
-    add_identity(tx, now, tenant.id, server.address)
-    if not later:
-        set_tenant(tx, tenant.id, sending="own")
-    return kept

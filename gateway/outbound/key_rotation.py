@@ -11,7 +11,17 @@ from datetime import datetime
 from gateway.outbound.queue_list import waits_signed_before
 from gateway.outbound.signing import ED25519, RSA, generate_key, private_pem, public_record
 from gateway.store.database import Transaction, to_ms
-from gateway.store.domains import ACTIVE, PENDING, REPLACED, RETIRED, StoredKey, add_key, list_keys, set_key_state
+from gateway.store.domains import (
+    ACTIVE,
+    PENDING,
+    REPLACED,
+    RETIRED,
+    StoredKey,
+    add_domain,
+    add_key,
+    list_keys,
+    set_key_state,
+)
 from gateway.store.events import add_event
 from gateway.store.schema import OPERATOR
 from gateway.store.sealed import Seal
@@ -33,6 +43,14 @@ def begin(
         selector = _selector({key.selector for key in keys}, now, SHORT[algorithm])
         add_key(tx, now, seal, tenant_id, name, selector, algorithm, private_pem(made), public_record(made), state)
     return [key for key in list_keys(tx, tenant_id, name) if key.state == state]
+
+
+def add_signed_domain(
+    tx: Transaction, now: datetime, seal: Seal, tenant_id: str, name: str, algorithms: Sequence[str] = (RSA, ED25519)
+) -> None:
+    """Give a tenant a domain with fresh keys, which sign as soon as its mail comes from there. Raises Refused."""
+    add_domain(tx, now, tenant_id, name)
+    begin(tx, now, seal, tenant_id, name, algorithms, ACTIVE)
 
 
 def _selector(taken: set[str], now: datetime, short: str) -> str:

@@ -25,6 +25,7 @@ from gateway.outbound.smtp_submission import SubmissionDoorstep
 from gateway.outbound.submission import Door
 from gateway.serve.ports import bind_port
 from gateway.serve.seat import Seat
+from gateway.settings.workshop import Workshop
 from gateway.store.database import Database
 from gateway.web.app import make_app
 from gateway.wire.capacity import Capacity
@@ -57,12 +58,13 @@ async def open_doorsteps(
     letterhead: Letterhead,
     clock: Callable[[], datetime],
     seat: Seat,
+    workshop: Workshop,
 ) -> Ports:
     """Listen everywhere the configuration says, until the stack ends. Raises ConfigError."""
     tls = tls_context(config)
     submission = await _listen_submission(stack, config, SubmissionDoorstep(door, clock), tls, seat)
     receiver = await _listen_receiver(stack, config, _receiver(config, reception, clock), tls, seat)
-    return Ports(*submission, *receiver, await _serve_web(stack, config, database, letterhead, clock, seat))
+    return Ports(*submission, *receiver, await _serve_web(stack, config, database, letterhead, clock, seat, workshop))
 
 
 def _receiver(config: Config, reception: Reception, clock: Callable[[], datetime]) -> ReceiverDoorstep:
@@ -158,12 +160,14 @@ async def _serve_web(
     letterhead: Letterhead,
     clock: Callable[[], datetime],
     seat: Seat,
+    workshop: Workshop,
 ) -> int:
     if not config.web.port:
         return 0
     sock = bind_port(config.web.host, config.web.port, shared=not seat.alone)
     key = preferences_key(letterhead.reply_key)
-    app = make_app(database, clock=clock, public_url=config.web.public_url, preferences_key=key)
+    url = config.web.public_url
+    app = make_app(database, clock=clock, public_url=url, preferences_key=key, workshop=workshop)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -43,6 +43,7 @@ from gateway.serve.parts import (
 from gateway.serve.polling import make_poller
 from gateway.serve.receiving import make_reception
 from gateway.serve.seat import Seat, seat_config
+from gateway.serve.workshop import make_workshop
 from gateway.store.bell import listen
 from gateway.store.database import Database
 from gateway.store.schema import OPERATOR
@@ -116,8 +117,7 @@ async def open_house(
         stack.callback(workers.close)
         letterhead = make_letterhead(config, await database.write(make_secret, seal, OPERATOR, "reply-key"))
         desks = Desks(database, seal, letterhead.shared, relayed=bool(config.delivery.relay))
-        tenants = TenantRoutes(database, seal, clock)
-        resolver = make_resolver(config, hosts)
+        tenants, resolver = TenantRoutes(database, seal, clock), make_resolver(config, hosts)
         policies, tally = make_policies(config, database, resolver, https_port), Tally(database, clock)
         _run_beside(stack, tally.run(), policies.run(clock))
         asks_dns = hosts is None or bool(config.delivery.resolver)  # with fixed hosts and no resolver, nobody does
@@ -133,7 +133,8 @@ async def open_house(
         reception = make_reception(config, database, letterhead, workers, resolver if asks_dns else None)
         if seat.first:
             _run_beside(stack, ReminderRuns(door, clock).run(), make_poller(config, reception, seal, clock).run())
-        ports = await open_doorsteps(stack, config, door, reception, database, letterhead, clock, seat)
+        shop = make_workshop(config, door, seal, workers, router, resolver, clock)
+        ports = await open_doorsteps(stack, config, door, reception, database, letterhead, clock, seat, shop)
         _say_ready(config, seat, ports)
         yield House(config, ports, database, door, delivery, seal)
         log.info("gateway.stopping", node=config.node)

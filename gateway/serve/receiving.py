@@ -23,12 +23,16 @@ def make_reception(
 ) -> Reception:
     """The reception; without a resolver nobody's sender is checked. Raises ConfigError."""
     _ask_own_reasons(config)
-    names = Names(
+    checks = SenderChecks(resolver.questions.lookup, workers.run) if resolver is not None else None
+    return Reception(database, partial(_read, workers, config.workers.parse_seconds), names_of(letterhead), checks)
+
+
+def names_of(letterhead: Letterhead) -> Names:
+    """The gateway's names as incoming mail knows them."""
+    return Names(
         letterhead.return_domain, letterhead.inbox_domain, letterhead.reply_key, letterhead.hostname,
         letterhead.shared.key,
     )  # fmt: skip
-    checks = SenderChecks(resolver.questions.lookup, workers.run) if resolver is not None else None
-    return Reception(database, partial(_read, workers, config.workers.parse_seconds), names, checks)
 
 
 def _ask_own_reasons(config: Config) -> None:

@@ -603,6 +603,18 @@ usage = Table(
     comment="store/usage",
 )
 
+trial = Table(
+    "trial",
+    metadata,
+    _key(),
+    Column("name", String(330), primary_key=True),  # server, mailbox/NAME, domain/NAME
+    _text("started_by"),
+    _at("started_at", nullable=False),
+    _at("ended_at"),  # NULL: it runs, or died
+    _text("steps"),  # JSON: [what, state, words]
+    comment="store/trials",
+)
+
 mailbox = Table(
     "mailbox",
     metadata,

@@ -1,6 +1,6 @@
 """Tenants, the authors they may use, and the credentials by which billing systems are them.
 
-Written by the CLI and (later) the settings pages; read by every door. Passwords are argon2id hashes; verifying one
+Written by the CLI and the settings pages; read by every door. Passwords are argon2id hashes; verifying one
 costs ~50 ms, so doorsteps remember what they verified (`outbound.smtp_submission`), never this file.
 """
 
@@ -199,10 +199,12 @@ def add_credential(
     password: str = "",
     networks: tuple[str, ...] = (),
     label: str = "",
+    secret_hash: str = "",
 ) -> tuple[Credential, str]:
     """Make a credential; (it, its password), the password shown this once. Raises Refused when the name is taken.
 
     With `networks` (CIDR) the peers in them are this tenant without AUTH; then there is no password.
+    `secret_hash`: computed beforehand.
     """
     for network in networks:
         check_network(network)
@@ -217,7 +219,7 @@ def add_credential(
             tenant_id=tenant_id,
             credential_id=credential_id,
             username=username,
-            secret_hash=hash_password(password) if password else "",
+            secret_hash=(secret_hash or hash_password(password)) if password else "",
             networks=json.dumps(list(networks)),
             label=label,
             created_at=to_ms(now),
@@ -249,13 +251,7 @@ def list_credentials(tx: Transaction, tenant_id: str) -> list[Credential]:
     )
     return [
         Credential(
-            tenant_id=row[0],
-            id=row[1],
-            username=row[2],
-            label=row[3],
-            networks=tuple(json.loads(row[4] or "[]")),
-            created_at=need_time(row[5]),
-            revoked_at=from_ms(row[6]),
+            row[0], row[1], row[2], row[3], tuple(json.loads(row[4] or "[]")), need_time(row[5]), from_ms(row[6])
         )
         for row in rows
     ]

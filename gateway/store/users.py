@@ -7,7 +7,7 @@ Passwords are argon2id. A new login is a new session (no fixation); sessions end
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +34,7 @@ class User:
     name: str
     role: str
     language: str
+    disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,12 @@ def add_user(
     name: str = "",
     role: str = "clerk",
     language: str = "",
+    password_hash: str = "",
 ) -> User:
-    """Make a user. Raises Refused when the e-mail is taken or malformed, or the password shorter than 10 characters."""
+    """Make a user. Raises Refused when the e-mail is taken or malformed, or the password shorter than 10 characters.
+
+    `password_hash` is that of the password when somebody computed it beforehand, off the writer's thread.
+    """
     address = parse_address(email).key
     if role not in ROLES:
         raise Refused(501, "5.5.4", f"the role {role!r} is not one of {', '.join(ROLES)}")
@@ -75,7 +80,7 @@ def add_user(
             user_id=made.id,
             email=address,
             name=made.name,
-            password_hash=hash_password(password),
+            password_hash=password_hash or hash_password(password),
             role=role,
             language=language,
             created_at=to_ms(now),
@@ -90,6 +95,35 @@ def list_users(tx: Transaction, tenant_id: str) -> list[User]:
     return [User(*row) for row in tx.all(select(*_COLUMNS).where(where).order_by(user.c.email))]
 
 
+def list_people(tx: Transaction, tenant_id: str) -> list[User]:
+    """All of a tenant's users; those who may not log in are last."""
+    rows = tx.all(select(*_COLUMNS, user.c.disabled_at).where(user.c.tenant_id == tenant_id).order_by(user.c.email))
+    return sorted((replace(User(*row[:6]), disabled=row[6] is not None) for row in rows), key=lambda one: one.disabled)
+
+
+def change_user(
+    tx: Transaction, now: datetime, tenant_id: str, user_id: str, *, role: str, disabled: bool
+) -> User | None:
+    """Give a user another role, stop them from logging in, or let them again; None when the tenant has no such user.
+
+    Their sessions end. Raises Refused for a role that there is not, and when nobody would administer the tenant.
+    """
+    if role not in ROLES:
+        raise Refused(501, "5.5.4", f"the role {role!r} is not one of {', '.join(ROLES)}")
+    people = list_people(tx, tenant_id)
+    found = next((one for one in people if one.id == user_id), None)
+    if found is None:
+        return None
+    others = any(one.role == "admin" and not one.disabled and one.id != user_id for one in people)
+    if found.role == "admin" and not found.disabled and not others and (disabled or role != "admin"):
+        raise Refused(550, "5.7.1", "this is the last administrator; make somebody else one first")
+    where = (user.c.tenant_id == tenant_id) & (user.c.user_id == user_id)
+    tx.change(update(user).where(where).values(role=role, disabled_at=to_ms(now) if disabled else None))
+    if (role, disabled) != (found.role, found.disabled):
+        tx.change(delete(session).where(session.c.tenant_id == tenant_id, session.c.user_id == user_id))
+    return found
+
+
 def disable_user(tx: Transaction, now: datetime, tenant_id: str, email: str) -> bool:
     """Stop a user from logging in and end their sessions; False when the tenant has no such user."""
     where = (user.c.tenant_id == tenant_id) & (user.c.email == email.lower())
@@ -101,7 +135,7 @@ def disable_user(tx: Transaction, now: datetime, tenant_id: str, email: str) -> 
     return True
 
 
-def set_password(tx: Transaction, tenant_id: str, email: str, password: str) -> bool:
+def set_password(tx: Transaction, tenant_id: str, email: str, password: str, password_hash: str = "") -> bool:
     """Give a user a new password and end their sessions; False when the tenant has no such user."""
     where = (user.c.tenant_id == tenant_id) & (user.c.email == email.lower())
     row = tx.first(select(user.c.user_id).where(where))
@@ -109,7 +143,7 @@ def set_password(tx: Transaction, tenant_id: str, email: str, password: str) -> 
         return False
     if len(password) < 10:
         raise Refused(501, "5.5.4", "the password is shorter than 10 characters; choose a longer one")
-    tx.change(update(user).where(where).values(password_hash=hash_password(password)))
+    tx.change(update(user).where(where).values(password_hash=password_hash or hash_password(password)))
     tx.change(delete(session).where(session.c.tenant_id == tenant_id, session.c.user_id == row[0]))
     return True
 

@@ -14,14 +14,29 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
+from gateway.settings.workshop import Workshop
 from gateway.store.database import Database, StoreUnavailable
 from gateway.web import auth, files, inbox, preferences, shared_files
 from gateway.web.pages import STATIC_TYPES, environment, error_page, static_file
 from gateway.web.safety import Wall
+from gateway.web.settings import (
+    company,
+    credentials,
+    delivery,
+    domains,
+    mailboxes,
+    server,
+    suppressions,
+    triggers,
+    users,
+)
+from gateway.web.settings import templates as mail_templates
 from gateway.web.site import SignIn, Site, origins_of
 from gateway.web.translation import LANGUAGES
 
 log = structlog.get_logger()
+
+SETTINGS = (mail_templates, triggers, delivery, server, domains, mailboxes, company, suppressions, users, credentials)
 
 
 def make_app(
@@ -31,18 +46,24 @@ def make_app(
     public_url: str,
     operator_language: str = "ro",
     preferences_key: bytes = b"",
+    workshop: Workshop | None = None,
 ) -> FastAPI:
     """The pages at `public_url`. `clock` gives aware UTC; `operator_language` is that of the login page.
 
     `preferences_key` proves the links by which customers turn reminders off (`mail.preferences`); b"": there are none.
+    `workshop` tries and sends things for the settings.
 
     Raises ValueError for a public URL that is neither https nor loopback.
     """
     secure, origins = origins_of(public_url)
     app = FastAPI(title="A/R inbox", openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.site = Site(database, clock, secure, origins, operator_language, preferences_key=preferences_key)
+    app.state.site = Site(
+        database, clock, secure, origins, operator_language, preferences_key=preferences_key, workshop=workshop
+    )
     for router in (auth.router, inbox.router, files.router, preferences.router, shared_files.router):
         app.include_router(router)
+    for page in SETTINGS:
+        app.include_router(page.router)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_route("/static/{name}", static, methods=["GET"])
     app.add_exception_handler(SignIn, _sign_in)

@@ -26,7 +26,10 @@ class Area:
         return path == self.path or path.startswith(f"{self.path}/")
 
 
-AREAS = (Area("/inbox", msgid("Inbox")),)
+AREAS = (
+    Area("/inbox", msgid("Inbox")),
+    Area("/settings", msgid("Settings"), ("admin", "auditor")),
+)
 
 
 def areas_of(visit: Visit) -> tuple[Area, ...]:

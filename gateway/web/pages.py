@@ -67,6 +67,7 @@ def environment(language: str) -> Environment:
     made.globals.update(areas_of=areas_of)
     made.filters["segment"] = lambda text: quote(text, safe="")
     made.filters["say"] = found.gettext
+    made.filters["why"] = lambda why: say_why(why, found.gettext)
     made.filters["tell"] = lambda line: found.gettext(line.template) % _said(line.values, found.gettext)
     return made
 

@@ -22,6 +22,7 @@ MAIL_POLICY = (  # of a mail's HTML: styles may stand in it, nothing may be load
     "base-uri 'none'"
 )
 IMAGES_POLICY = MAIL_POLICY.replace("style-src", "img-src https: data:; style-src")  # when somebody asked for images
+PICTURE_POLICY = MAIL_POLICY.replace("style-src", "img-src data:; style-src")  # of our own mail: its logo stands in it
 TRACE_LIMIT = 8000  # characters of a traceback, its end
 _HEADERS = {
     "content-security-policy": POLICY,

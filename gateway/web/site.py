@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from fastapi import Depends, HTTPException, Request
 
+from gateway.settings.workshop import Workshop
 from gateway.store.database import Database, Transaction
 from gateway.store.tenants import Tenant, get_tenant
 from gateway.store.users import Session, find_session
@@ -53,6 +54,7 @@ class Site:
     limits: LoginLimits = field(default_factory=LoginLimits)
     wishes: LoginLimits = field(default_factory=lambda: LoginLimits(_WISHES_OF_ADDRESS, _WISHES_OF_LINK))
     preferences_key: bytes = field(default=b"", repr=False)  # of the links in reminders; b"": there are none
+    workshop: Workshop | None = None  # what the settings need of a running gateway
     verifying: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # argon2 at a time: memory, CPU
 
     @property
@@ -86,6 +88,14 @@ def site_of(request: Request) -> Site:
     """The site that a request is for."""
     site: Site = request.app.state.site
     return site
+
+
+def need_workshop(request: Request) -> Workshop:
+    """What tries and sends things for the settings. Raises HTTPException 503 where no gateway runs behind the pages."""
+    found = site_of(request).workshop
+    if found is None:
+        raise HTTPException(503)
+    return found
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ class House:
     threads: dict[str, str] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
+    users: dict[str, str] = field(default_factory=dict)
 
 
 def open_house(database: Database) -> House:
@@ -69,7 +70,10 @@ def seed(tx: Transaction) -> House:
     house.tenant, house.other = alfa.id, beta.id
     add_user(tx, NOW, alfa.id, "maria@alfa.example", PASSWORD, name="Maria Ceban")
     add_user(tx, NOW, alfa.id, "audit@alfa.example", PASSWORD, name="Ion Auditor", role="auditor")
+    add_user(tx, NOW, alfa.id, "ion@alfa.example", PASSWORD, name="Ion Munteanu", role="admin")
     add_user(tx, NOW, beta.id, "olga@beta.example", PASSWORD, name="Ольга")
+    boss = add_user(tx, NOW, beta.id, "boss@beta.example", PASSWORD, name="Шеф", role="admin")
+    house.users = {"boss": boss.id}
     credential, _ = add_credential(tx, NOW, alfa.id, username="billing-1c", label="1C")
     _paid(tx, house, credential.id)
     _bounced(tx, house, credential.id)

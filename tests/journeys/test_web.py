@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from journeys.bench_settings import make_bench, seed_foreign
 from journeys.inbox_seed import NOW, PASSWORD, PDF, House, come, open_house
 from sqlalchemy import event
 from starlette.testclient import TestClient
 
 from gateway.inbox.listing import list_page
 from gateway.inbox.reading import read_thread
+from gateway.settings.workshop import Workshop
 from gateway.store.database import Database, Transaction, to_ms
 from gateway.store.messages import get_message
 from gateway.store.threads import add_thread, get_thread, open_thread
@@ -52,9 +54,15 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="module")
+def workshop(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    with make_bench(database, tmp_path_factory.mktemp("bench"), Clock()) as made:
+        yield made
+
+
 @pytest.fixture
-def app(database: Database, house: House, clock: Clock) -> FastAPI:
-    return make_app(database, clock=clock, public_url=ORIGIN)
+def app(database: Database, house: House, clock: Clock, workshop: Workshop) -> FastAPI:
+    return make_app(database, clock=clock, public_url=ORIGIN, workshop=workshop)
 
 
 def visit(app: FastAPI) -> TestClient:
@@ -168,8 +176,20 @@ def test_the_cookie_is_host_bound_and_secure_over_https(database: Database, hous
 # -- forms
 
 
+OF_THE_SETTINGS = [
+    *(f"/settings/{name}" for name in ("templates", "triggers", "delivery", "company", "suppressions", "users")),
+    *(f"/settings/delivery/{name}" for name in ("contact", "authors", "server")),
+    *(f"/settings/delivery/server/{name}" for name in ("test", "fallback", "remove")),
+    *(f"/settings/templates/{{key}}{name}" for name in ("", "/mail")),
+    *(f"/settings/users/{{user_id}}{name}" for name in ("", "/password")),
+    *(f"/settings/mailboxes/{{name}}{name}" for name in ("", "/test", "/remove")),
+    *("/settings/credentials", "/settings/credentials/revoke", "/settings/suppressions/remove"),
+    *("/settings/triggers/hour", "/settings/triggers/reminders", "/settings/company/logo/remove"),
+    *("/settings/domains", "/settings/domains/{name}/check"),
+]
+UPLOADS = ["/settings/company/logo", "/settings/suppressions/import"]  # tested in test_settings
 OF_A_THREAD = [f"/inbox/{{thread_id}}/{what}" for what in ("close", "reopen", "move", "contact")]
-CHANGES = ["/logout", "/language", *OF_A_THREAD]
+CHANGES = ["/logout", "/language", *OF_A_THREAD, *OF_THE_SETTINGS]
 
 
 @pytest.mark.parametrize("path", CHANGES)
@@ -181,11 +201,13 @@ CHANGES = ["/logout", "/language", *OF_A_THREAD]
     ],
 )  # fmt: skip
 def test_a_change_needs_the_token_and_our_own_origin(
-    clerk: TestClient, house: House, path: str, csrf: str, headers: dict[str, str]
+    app: FastAPI, house: House, path: str, csrf: str, headers: dict[str, str]
 ) -> None:
+    clerk = log_in(app, "ion@alfa.example", "ro")  # who may do anything
     right = token(clerk.get("/inbox").text)
     form = {"csrf": right if csrf == "right" else csrf, "language": "ro"}
-    assert clerk.post(path.format(thread_id=house.threads["paid"]), data=form, headers=headers).status_code == 403
+    there = path.format(thread_id=house.threads["paid"], key="new_invoice", user_id=house.users["boss"], name="x")
+    assert clerk.post(there, data=form, headers=headers).status_code == 403
     assert clerk.get("/inbox").status_code == 200
 
 
@@ -196,7 +218,23 @@ def test_the_token_of_another_session_is_no_token(app: FastAPI, clerk: TestClien
 
 def test_every_post_route_is_among_the_tested_changes(app: FastAPI) -> None:
     posts = {route.path for route in routes(app) if "POST" in (route.methods or ())}
-    assert posts == {*CHANGES, "/login", "/preferences/{token}"}
+    assert posts == {*CHANGES, *UPLOADS, "/login", "/preferences/{token}"}
+
+
+def test_a_clerk_has_no_settings_and_an_auditor_only_looks(app: FastAPI, house: House) -> None:
+    clerk, auditor = log_in(app), log_in(app, "audit@alfa.example")
+    ids = {"key": "new_invoice", "user_id": house.users["boss"], "name": "beta.example"}
+    for route in routes(app):
+        if not route.path.startswith("/settings"):
+            continue
+        for method in route.methods or ():
+            there = route.path.format(**ids)
+            for browser in (clerk, auditor):
+                form = {"csrf": token(browser.get("/inbox").text)}
+                data = form if method == "POST" else None
+                answer = browser.request(method, there, data=data, headers=FORM)
+                refused = browser is clerk or method == "POST" or route.path.endswith("oauth")
+                assert (answer.status_code == 403) == refused, (method, there, answer.status_code)
 
 
 def test_a_form_is_bounded_and_must_be_a_form(clerk: TestClient) -> None:
@@ -239,6 +277,10 @@ def routes(app: FastAPI) -> list[APIRoute]:
     return found
 
 
+OWN = {  # of the tenant as a whole
+    *OF_THE_SETTINGS, *UPLOADS, "/settings", "/settings/templates/{key}/mail.pdf", "/settings/triggers/forecast",
+    "/settings/suppressions.csv", "/settings/delivery/oauth",
+}  # fmt: skip
 OPEN = {"/", "/inbox", "/login", "/logout", "/language", "/health", "/static/{name}"}  # name nothing that has an owner
 PROVEN = {"/preferences/{token}", "/f/{token}"}  # the address itself is the proof, for customers: journeys forge it
 OWNED = {
@@ -251,12 +293,24 @@ OWNED = {
     "/inbox/messages/{message_id}/parts/{number}": "/inbox/messages/{mail}/parts/1",
     "/inbox/messages/{message_id}/html": "/inbox/messages/{mail}/html",
     "/documents/{type}/{name:path}": "/documents/invoice/only_beta.pdf",
+    "/settings/users/{user_id}": "/settings/users/{boss}",
+    "/settings/users/{user_id}/password": "/settings/users/{boss}/password",
+    "/settings/domains/{name}": "/settings/domains/beta.example",
+    "/settings/domains/{name}/check": "/settings/domains/beta.example/check",
+    "/settings/mailboxes/{name}": "/settings/mailboxes/beta",
+    "/settings/mailboxes/{name}/test": "/settings/mailboxes/beta/test",
+    "/settings/mailboxes/{name}/remove": "/settings/mailboxes/beta/remove",
 }
+OPEN |= OWN - OWNED.keys()
+MAILBOX = {"host": "127.0.0.1", "port": "9", "username": "b", "password": "x", "takes": "all"}
 
 
-def test_what_is_another_tenants_is_not_found_on_every_route(app: FastAPI, clerk: TestClient, house: House) -> None:
-    owner = log_in(app, "olga@beta.example")
-    names = {"foreign": house.threads["foreign"], "mail": house.messages["foreign answer"]}
+def test_what_is_another_tenants_is_not_found_on_every_route(
+    app: FastAPI, house: House, database: Database, workshop: Workshop
+) -> None:
+    clerk, owner = log_in(app, "ion@alfa.example", "ro"), log_in(app, "boss@beta.example")
+    database.write_now(seed_foreign, workshop.seal, house)
+    names = {"foreign": house.threads["foreign"], "mail": house.messages["foreign answer"], **house.users}
     assert {route.path for route in routes(app)} == OPEN | PROVEN | set(OWNED)
     for route in routes(app):
         if route.path in OPEN | PROVEN:
@@ -266,18 +320,27 @@ def test_what_is_another_tenants_is_not_found_on_every_route(app: FastAPI, clerk
             answers = {}
             for browser in (clerk, owner):
                 form = {"csrf": token(browser.get("/inbox").text), "message": names["mail"], "to": names["foreign"]}
+                form |= MAILBOX | {"role": "admin", "may": "yes"}
                 data = form if method == "POST" else None
                 answers[browser] = browser.request(method, path, data=data, headers=FORM)
+                if path.endswith("/password") and browser is owner:  # whose sessions end by it
+                    owner = browser = log_in(app, "boss@beta.example")
+                    answers[browser] = answers.popitem()[1]
             assert answers[clerk].status_code == 404, (method, path)
             assert "secret" not in answers[clerk].text.lower()
             assert answers[owner].status_code in (200, 303), (method, path)  # the id is right: its owner finds it
 
 
 def test_a_stranger_gets_nothing_on_any_route(app: FastAPI, house: House) -> None:
-    names = {"foreign": house.threads["foreign"], "mail": house.messages["foreign answer"]}
+    names = {
+        "foreign": house.threads["foreign"],
+        "mail": house.messages["foreign answer"],
+        "key": "refund",
+        **house.users,
+    }
     browser = visit(app)
     for route in routes(app):
-        if route.path in OWNED or route.path == "/inbox":
+        if route.path in OWNED or route.path in OWN or route.path == "/inbox":
             for method in route.methods or ():
                 path = OWNED.get(route.path, route.path).format(**names)
                 answer = browser.request(method, path, headers=FORM)
