@@ -250,7 +250,7 @@ PORTERS: dict[str, tuple[str, ...]] = {
     "starlette": ("web",),
     "structlog": ("cli.common", "serve", "store", "wire", "inbound", "outbound", "web", "settings", "demo"),
     "subprocess": ("wire.workers", "cli.browser"),
-    "threading": ("store.database", "wire.workers", "serve.seated"),
+    "threading": ("store.database", "store.writer", "wire.workers", "serve.seated"),
     "uvicorn": ("serve",),
     "uvloop": ("serve",),
     "weasyprint": ("outbound.pdf",),
@@ -354,10 +354,13 @@ FILE_LINES, FUNCTION_LINES = 300, 40
 TESTS_FILE_LINES, TESTS_FUNCTION_LINES = 500, 50  # a journey is told from its beginning to its end
 LONGER_FILES: dict[str, tuple[int, str]] = {
     "tests/journeys/test_web.py": (680, "every route of the pages stands in one list"),
-    "gateway/outbound/queue.py": (780, "two tables that change together, and a table has one writing file"),
+    "gateway/outbound/queue.py": (800, "two tables that change together, and a table has one writing file"),
     "gateway/outbound/delivery.py": (450, "one loop, whose counters no second file may touch"),
     "gateway/outbound/documents/model.py": (350, "the schema's object model: fields, no logic"),
-    "gateway/store/database.py": (580, "the only file that knows a dialect"),
+    "gateway/store/database.py": (320, "the door of the database, with its ids and times"),
+    "gateway/store/threads.py": (310, "one table, whose states follow from one another"),
+    "gateway/store/tenants.py": (305, "three tables that doors remember as one"),
+    "gateway/store/transaction.py": (340, "all that differs between the dialects, in one view of them"),
     "gateway/store/schema.py": (720, "every table, in one place"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {

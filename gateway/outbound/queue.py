@@ -24,7 +24,7 @@ from gateway.mail.status import Action, DeliveryStatus
 from gateway.outbound.retry import Retry
 from gateway.outbound.retry_options import read_retry
 from gateway.outbound.suppression import suppress
-from gateway.store.database import Prepared, Transaction, from_ms, need_time
+from gateway.store.database import Prepared, Question, Transaction, foresees, from_ms, need_time
 from gateway.store.events import add_event
 from gateway.store.messages import DATED, add_flags
 from gateway.store.schema import attempt, delivery, message, tenant_queue
@@ -33,6 +33,7 @@ from gateway.store.threads import open_thread
 
 QUEUED, RELAYED, FAILED, CANCELLED, DELIVERED = "queued", "relayed", "failed", "cancelled", "delivered"
 UNCLEAR = "unclear"
+OUTCOMES = "outcomes"  # written beside what is accepted: they wait for other rows
 UNANSWERED = "unanswered"  # the chip of a thread with a delivery whose final dot nobody answered
 PARKED = "parked"  # the chip of a thread with a delivery that crashed us three times
 OUR_FAULT = "gateway"  # the stage of an attempt that failed on our side
@@ -127,6 +128,8 @@ _SETTLE = Prepared(
         }
     )
 )
+# whose row is about to change; the order of the keys is that of `_state_of`
+_STATE = Prepared(select(delivery.c.state).where(_KEY).with_for_update(key_share=True))
 _WAKE = Prepared(
     update(tenant_queue)
     .where(
@@ -191,7 +194,7 @@ def enqueue(
     """
     booked = []
     for number, recipient in enumerate(recipients, 1):
-        tx.run(
+        tx.send(
             _ENQUEUE,
             {
                 "tenant_id": tenant_id,
@@ -392,6 +395,15 @@ def unbook(tx: Transaction, now_ms: int, booked: Iterable[Booked]) -> None:
 # -- settling
 
 
+def _asked_to_settle(now_ms: int, made: Booked, how: Attempt, retry: Retry) -> Iterable[Question]:
+    return (_state_of(made),)
+
+
+def _state_of(made: Booked) -> Question:
+    return _STATE, {"k_tenant": made.tenant_id, "k_message": made.message_id, "k_number": made.number}
+
+
+@foresees(_asked_to_settle, lane=OUTCOMES)
 def settle(tx: Transaction, now_ms: int, made: Booked, how: Attempt, retry: Retry) -> str:
     """Write the outcome of an attempt; the delivery's state after it.
 
@@ -468,7 +480,7 @@ def _reason(status: DeliveryStatus) -> str:
 
 
 def _note_attempt(tx: Transaction, now_ms: int, made: Booked, how: Attempt, status: DeliveryStatus) -> None:
-    tx.run(
+    tx.send(
         _ATTEMPT,
         {
             "tenant_id": made.tenant_id,
@@ -495,7 +507,7 @@ def _change(
     tx: Transaction, now_ms: int, made: Booked, before: str, after: str, status: DeliveryStatus, next_at: int = 0
 ) -> bool:
     """Move a delivery; False when it is no longer in the state `before` (somebody was faster)."""
-    cursor = tx.run(
+    return tx.change_if(
         _SETTLE,
         {
             "k_tenant": made.tenant_id,
@@ -512,8 +524,10 @@ def _change(
             "reason": status.reason,
             "settled_at": None if after == QUEUED else now_ms,
         },
+        _state_of(made),
+        (before,),
+        (after,),
     )
-    return bool(cursor.rowcount)
 
 
 def _event(tx: Transaction, now_ms: int, made: Booked, type: str, status: DeliveryStatus, **more: str) -> None:

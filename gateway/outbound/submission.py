@@ -7,14 +7,13 @@ after its commit is a receipt returned: what is queued is what is sent. Refuses 
 """
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from gateway.mail.message import Head, Part, decode, read_head, walk
+from gateway.mail.message import Head, Part, read_head
 from gateway.mail.reply import Refused
 from gateway.outbound.accepting import Terms, keep, keep_stored
 from gateway.outbound.automation import COMPOSED
@@ -22,9 +21,11 @@ from gateway.outbound.button import add_button, link_of, with_links
 from gateway.outbound.control import Control, read_control
 from gateway.outbound.customers import known_customer
 from gateway.outbound.desk import Desk, Desks, Stale
+from gateway.outbound.digest import digest_of
 from gateway.outbound.document_mail import address_document, document_message, named_in
 from gateway.outbound.document_pdf import need_einvoice
 from gateway.outbound.documents import read_document
+from gateway.outbound.foreseen import questions_of
 from gateway.outbound.handed import Asked, Handed, Rcpt, Ready, Receipt
 from gateway.outbound.handed_document import Found, Where, find_document, look
 from gateway.outbound.ingredients import brand_of
@@ -37,7 +38,7 @@ from gateway.outbound.relay_mail import frame_relay
 from gateway.outbound.retry import Retry
 from gateway.outbound.texts import templates
 from gateway.outbound.triggers import need_trigger
-from gateway.store.database import Database, Transaction, new_id, to_ms
+from gateway.store.database import Database, Transaction, foresees, new_id, to_ms
 from gateway.store.documents import StoredDocument, get_document
 from gateway.store.tenants import tenant_revision
 from gateway.wire.workers import WorkerFailed
@@ -137,6 +138,7 @@ async def _at_desk(door: Door, tenant_id: str, take: Callable[[Desk], Awaitable[
     raise Refused(451, "4.3.2", "the tenant's settings are being changed; try again in a moment")
 
 
+@foresees(lambda _door, desk, _handed, ready, _now: questions_of(desk, ready))
 def _keep(tx: Transaction, door: Door, desk: Desk, handed: Handed, ready: Ready, now: datetime) -> Receipt:
     return keep(tx, _terms(door), desk, handed, ready, now)
 
@@ -220,7 +222,7 @@ def _check(control: Control) -> None:
 def _prepare(door: Door, desk: Desk, handed: Handed, head: Head, home: Home, now: datetime, found: Found) -> Ready:
     """Check, and frame or take apart, what was handed over."""
     control = home.control
-    digest = _digest(handed, head) if control.idempotency_key else ""
+    digest = digest_of(handed, head) if control.idempotency_key else ""
     addresses = tuple(rcpt.address for rcpt in handed.recipients)
     if (document := found.document) is not None:
         today = now.astimezone(ZoneInfo(desk.tenant.timezone)).date()
@@ -284,17 +286,3 @@ async def _prepare_stored(door: Door, desk: Desk, asked: Asked, now: datetime) -
     message = replace(message, thread_id=stored.thread_id, detail={**message.detail, **asked.detail})
     recipients = tuple(Rcpt(address) for address in letter.recipients)
     return Ready(message, recipients, b"", document, document.customer.name, control, named=letter.named), stored
-
-
-def _digest(handed: Handed, head: Head) -> str:
-    """The hash of what a mail says to whom; not of its date, its ids and its boundaries, which differ every time."""
-    found = hashlib.sha256()
-    for rcpt in sorted(rcpt.address.key for rcpt in handed.recipients):
-        found.update(rcpt.encode() + b"\n")
-    for item in head.fields:
-        if item.name in (b"from", b"to", b"cc", b"subject") or item.name.startswith(b"x-ar-"):
-            found.update(item.name + b":" + b" ".join(item.value.split()) + b"\n")
-    for part in walk(handed.raw):
-        if not part.content_type.startswith("multipart/"):
-            found.update(f"{part.content_type} {part.filename}\n".encode("utf-8", "replace") + decode(handed.raw, part))
-    return found.hexdigest()

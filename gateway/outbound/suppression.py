@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, delete, or_, select
 
 from gateway.mail.reasons import BLOCKED
 from gateway.mail.reply import Refused
-from gateway.store.database import Prepared, Transaction, from_ms, need_time, storable, to_ms
+from gateway.store.database import Prepared, Question, Transaction, from_ms, need_time, storable, to_ms
 from gateway.store.schema import suppression
 
 ALLOWED = "allowed"  # in place of a reason: mail goes there whatever servers say
@@ -104,9 +104,15 @@ _ONE = Prepared(
 )
 
 
+def suppression_of(tenant_id: str, address: str) -> Question:
+    """What `get_suppressed` asks."""
+    return _ONE, {"k_tenant": tenant_id, "k_address": address.lower()}
+
+
 def get_suppressed(tx: Transaction, now_ms: int, tenant_id: str, address: str) -> Suppressed | None:
     """Whether one address is suppressed for the tenant now; asked for every recipient."""
-    row = tx.run(_ONE, {"k_tenant": tenant_id, "k_address": address.lower()}).fetchone()
+    found = tx.rows(suppression_of(tenant_id, address))
+    row = found[0] if found else None
     if row is None or row[1] == ALLOWED or (row[6] is not None and row[6] <= now_ms):
         return None
     return _suppressed(row)

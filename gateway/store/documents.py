@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
 
-from gateway.store.database import Prepared, Transaction, from_ms
+from gateway.store.database import Prepared, Question, Transaction, from_ms
 from gateway.store.schema import document, pdf, revision
 
 
@@ -136,8 +136,13 @@ _GET = Prepared(select(*_COLUMNS).where(_THIS))
 
 def get_document(tx: Transaction, tenant_id: str, type: str, document_id: str) -> StoredDocument | None:
     """A document by its key; prepared, since composed mail that shows its number asks for it too."""
-    row = tx.run(_GET, _key(tenant_id, type, document_id)).fetchone()
-    return _document(row) if row else None
+    found = tx.rows(document_by_key(tenant_id, type, document_id))
+    return _document(found[0]) if found else None
+
+
+def document_by_key(tenant_id: str, type: str, document_id: str) -> Question:
+    """What `get_document` asks."""
+    return _GET, _key(tenant_id, type, document_id)
 
 
 def get_state(tx: Transaction, tenant_id: str, made: StoredDocument, sha256: str) -> bytes | None:

@@ -65,7 +65,7 @@ def add_event(
 ) -> None:
     """Write one event. `now_ms` is milliseconds since 1970."""
     assert type in TYPES, type
-    tx.run(
+    tx.send(
         _INSERT,
         {
             "tenant_id": tenant_id,

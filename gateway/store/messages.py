@@ -57,7 +57,7 @@ _COLUMNS = list(message.columns)
 
 def add_message(tx: Transaction, made: Message, raw: bytes = b"") -> None:
     """Keep a message; its bytes may follow later (`put_content`)."""
-    tx.run(
+    tx.send(
         _INSERT,
         {
             "tenant_id": made.tenant_id,
@@ -84,7 +84,7 @@ def add_message(tx: Transaction, made: Message, raw: bytes = b"") -> None:
         },
     )
     if raw:
-        tx.run(_INSERT_CONTENT, {"tenant_id": made.tenant_id, "message_id": made.id, "raw": raw})
+        tx.send(_INSERT_CONTENT, {"tenant_id": made.tenant_id, "message_id": made.id, "raw": raw})
 
 
 def put_content(tx: Transaction, tenant_id: str, message_id: str, raw: bytes, **values: Any) -> bool:
@@ -93,7 +93,7 @@ def put_content(tx: Transaction, tenant_id: str, message_id: str, raw: bytes, **
     pending = where & (message.c.content_state == "pending")
     if not tx.change(update(message).where(pending).values(content_state="ready", size=len(raw), **values)):
         return False
-    tx.run(_INSERT_CONTENT, {"tenant_id": tenant_id, "message_id": message_id, "raw": raw})
+    tx.send(_INSERT_CONTENT, {"tenant_id": tenant_id, "message_id": message_id, "raw": raw})
     return True
 
 

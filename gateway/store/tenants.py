@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from gateway.mail.address import Address, parse_address
 from gateway.mail.reply import Refused
-from gateway.store.database import Prepared, Transaction, from_ms, need_time, new_id, to_ms
+from gateway.store.database import Prepared, Question, Transaction, from_ms, need_time, new_id, to_ms
 from gateway.store.schema import credential, identity, tenant
 from gateway.store.settings import check_network, check_settings, check_slug
 
@@ -144,12 +144,16 @@ def get_tenant(tx: Transaction, tenant_id: str) -> Tenant | None:
 _REVISION = Prepared(select(tenant.c.revision).where(tenant.c.tenant_id == bindparam("k_tenant")))
 
 
+def revision_of(tenant_id: str) -> Question:
+    """What `tenant_revision` asks."""
+    return _REVISION, {"k_tenant": tenant_id}
+
+
 def tenant_revision(tx: Transaction, tenant_id: str) -> int:
     """The revision of a tenant's settings: doors remember a tenant and check by this, in their transaction."""
     key = (tenant_revision, tenant_id)
     if key not in tx.memo:
-        row = tx.run(_REVISION, {"k_tenant": tenant_id}).fetchone()
-        tx.memo[key] = row[0] if row else 0
+        tx.memo[key] = next((row[0] for row in tx.rows(revision_of(tenant_id))), 0)
     return int(tx.memo[key])
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, text, union_all, update
 
 from gateway.mail.reasons import VOCABULARY
-from gateway.store.database import Prepared, Transaction, from_ms, need_time, new_id, storable
+from gateway.store.database import Prepared, Question, Transaction, from_ms, need_time, new_id, storable
 from gateway.store.events import add_event
 from gateway.store.schema import tenant, thread
 
@@ -96,7 +96,7 @@ def add_thread(
 ) -> str:
     """Make a thread, closed; its id. `document` is (type, id, number); `lane` is "done" for what only came."""
     thread_id = thread_id or new_id()
-    tx.run(
+    tx.send(
         _INSERT,
         {
             "tenant_id": tenant_id,
@@ -246,8 +246,21 @@ _TOUCH_IF = Prepared(
 
 def touch_if_still(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, key: str) -> bool:
     """The same, if the thread is still that of its document; False when it is not, and then nothing was done."""
-    values = {"k_tenant": tenant_id, "k_thread": thread_id, "k_key": storable(key), "now_ms": now_ms}
-    return bool(tx.run(_TOUCH_IF, values).rowcount)
+    key = storable(key)
+    values = {"k_tenant": tenant_id, "k_thread": thread_id, "k_key": key, "now_ms": now_ms}
+    return tx.change_if(_TOUCH_IF, values, key_of_thread(tenant_id, thread_id), (key,), (key,))
+
+
+_KEY_OF = Prepared(
+    select(thread.c.key)
+    .where(thread.c.tenant_id == bindparam("k_tenant"), thread.c.thread_id == bindparam("k_thread"))
+    .with_for_update(key_share=True)
+)
+
+
+def key_of_thread(tenant_id: str, thread_id: str) -> Question:
+    """What `touch_if_still` asks."""
+    return _KEY_OF, {"k_tenant": tenant_id, "k_thread": thread_id}
 
 
 _GET = Prepared(
