@@ -21,6 +21,7 @@ COMMANDS = {
     "doctor": "doctor",
     "tenant": "tenant",
     "credential": "credential",
+    "api-key": "api_key",
     "user": "user",
     "domain": "domain",
     "template": "template",
@@ -50,7 +51,7 @@ class Commands(click.Group):
         """Load a command; None when there is no such one."""
         if cmd_name not in COMMANDS:
             return None
-        found = getattr(import_module(f"gateway.cli.{COMMANDS[cmd_name]}"), cmd_name)
+        found = getattr(import_module(f"gateway.cli.{COMMANDS[cmd_name]}"), cmd_name.replace("-", "_"))
         assert isinstance(found, click.Command)
         return found
 

@@ -77,6 +77,24 @@ credential = Table(
     comment="store/tenants",
 )
 
+api_key = Table(
+    "api_key",
+    metadata,
+    _key(),
+    _key("key_id"),
+    Column("prefix", String(20), nullable=False),  # the part of the key that is no secret
+    Column("secret_hash", String(64), nullable=False),  # SHA-256 of the whole key
+    _text("label"),
+    _text("scopes"),  # separated by blanks
+    _at("created_at", nullable=False),
+    _text("created_by"),
+    _at("expires_at"),
+    _at("revoked_at"),
+    _at("last_used_at"),  # to the hour
+    Index("api_key_prefix", "prefix", unique=True),
+    comment="store/api_keys",
+)
+
 user = Table(
     "user_account",
     metadata,
