@@ -92,6 +92,7 @@ class Web:
     port: int = _key(8080, "port; 0 turns it off, -1 takes any free one")
     public_url: str = _key("http://127.0.0.1:8080", "how browsers reach the pages")
     trusted_proxies: str = _key("", "addresses of a TLS proxy in front, whose X-Forwarded-For counts; comma-separated")
+    api_requests: int = _key(600, "requests of one API key in a minute")
 
 
 @dataclass(frozen=True, slots=True)

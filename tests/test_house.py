@@ -129,6 +129,9 @@ QUEUE_AND_SUPPRESSION = ("outbound.queue", "outbound.queue_list", "outbound.queu
 SET_UP = tuple(
     f"outbound.{one}" for one in "texts oauth server_account server_trial domain_watch suppression_csv".split()
 )
+# what programs ask for over HTTP, as SMTP and the commands do; and what bounds their bodies
+_ASKED = "documents document_pdf handed handed_document message_acts requests request_preview template_list".split()
+REQUESTS = (*(f"outbound.{name}" for name in _ASKED), "wire.capacity", "wire.workers")
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "": (),
     "config": (),  # and rooms are given values, never the Config
@@ -148,7 +151,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "inbox": ("outbound.submission", *QUEUE_AND_SUPPRESSION, "store", "mail"),
     "settings": ("outbound", "store", "mail", "wire"),  # what administrators do; so inbox stays small
-    "web": ("inbox", "settings", "outbound.submission", *QUEUE_AND_SUPPRESSION, *SET_UP, "store", "mail"),
+    "web": ("inbox", "settings", "outbound.submission", *QUEUE_AND_SUPPRESSION, *SET_UP, *REQUESTS, "store", "mail"),
 }
 ROOTS = ("serve", "cli", "demo")  # these may import anything
 IMPURE = frozenset(
@@ -240,7 +243,7 @@ PORTERS: dict[str, tuple[str, ...]] = {
     "nh3": ("inbox.parts",),
     "pypdf": ("outbound.einvoice",),
     "pickle": ("wire.workers", "wire.worker_main"),  # between our own processes only
-    "pydantic": ("outbound.documents",),
+    "pydantic": ("outbound.documents", "web.api"),
     "pydantic_core": ("outbound.documents",),
     "rich": ("cli.common",),
     "segno": ("outbound.pdf",),

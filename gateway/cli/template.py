@@ -4,12 +4,12 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from gateway.cli.common import Context, json_option, pass_context, show_rows, tenant_option, told, utc_now
+from gateway.cli.common import Context, json_option, pass_context, plain, show_rows, tenant_option, told, utc_now
 from gateway.cli.template_texts import edit, lint, preview, show
 from gateway.outbound.reminders import REMINDING
+from gateway.outbound.template_list import list_templates
 from gateway.outbound.texts import templates
-from gateway.outbound.triggers import TRIGGERS, choice_of
-from gateway.store.template_settings import REMINDERS, SWITCHES, change_reminders, change_setting, list_settings
+from gateway.store.template_settings import REMINDERS, SWITCHES, change_reminders, change_setting
 
 
 @click.group()
@@ -27,24 +27,7 @@ for _command in (show, edit, preview, lint):
 @pass_context
 def list_(context: Context, slug: str, as_json: bool) -> None:
     """List the templates as a tenant has them, and the events that send them."""
-    settings = context.read(list_settings, context.tenant(slug).id)
-    rows = []
-    for key in templates():
-        choice = choice_of(key, settings)
-        rows.append(
-            {
-                "template": key,
-                "enabled": choice.enabled,
-                "attach_pdf": choice.attach_pdf,
-                "automatic": choice.automatic,
-                "every_days": choice.every_days,
-                "days_before": choice.days_before,
-                "start": choice.start,
-                "maximum": choice.maximum,
-                "changed": sorted(settings.get((key, ""), {})),
-                "events": [event for event, trigger in TRIGGERS.items() if trigger.template == key],
-            }
-        )
+    rows = [plain(one) for one in context.read(list_templates, context.tenant(slug).id)]
     show_rows(rows, as_json, empty="no templates")
 
 

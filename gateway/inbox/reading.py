@@ -14,7 +14,7 @@ from gateway.inbox.views import Attachment, DeliveryView, DocumentFacts, Message
 from gateway.store.database import Transaction
 from gateway.store.documents import get_document
 from gateway.store.events import list_events
-from gateway.store.messages import Message, list_messages
+from gateway.store.messages import Message, get_message, list_messages
 from gateway.store.notes import list_notes
 from gateway.store.schema import document, pdf
 from gateway.store.tags import tags_of
@@ -47,6 +47,13 @@ def read_thread(tx: Transaction, tenant_id: str, thread_id: str) -> ThreadView |
         tags_of(tx, tenant_id, [thread_id]).get(thread_id, ()),
         people_of(tx, tenant_id),
     )
+
+
+def read_message(tx: Transaction, tenant_id: str, message_id: str) -> MessageView | None:
+    """One mail with its deliveries and attempts; None when the tenant has no such mail."""
+    made = get_message(tx, tenant_id, message_id)
+    found = read_thread(tx, tenant_id, made.thread_id) if made else None
+    return next((one for one in found.messages if one.message.id == message_id), None) if found else None
 
 
 def _view(made: Message, deliveries: Sequence[DeliveryView], reported: set[tuple[str, int]]) -> MessageView:

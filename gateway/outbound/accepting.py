@@ -49,13 +49,15 @@ def keep(tx: Transaction, terms: Terms, desk: Desk, handed: Handed, ready: Ready
     seen = _seen(tx, now_ms, desk, ready)
     if seen is not None:
         return seen
+    _check_state(tx, desk, handed, ready)
     ready, changed, known = _place(tx, now_ms, desk, ready)
     plan = automation.plan(tx, desk, ready, changed, now, known)
     if plan.existing:  # the automatic mail of the document, still held: with the corrections, and its time anew
         if control.expires is not None:
             expires_at, dated = _expiry(terms, desk, control, plan.at or now)
             set_expiry(tx, desk.tenant.id, plan.existing, expires_at, DATED * dated)
-        return Receipt(plan.existing, ready.message.thread_id, _held(plan.existing, plan.at or now, now, desk))
+        text = _held(plan.existing, plan.at or now, now, desk)
+        return Receipt(plan.existing, ready.message.thread_id, text, outcome="held")
     if plan.at is None:
         return _store_only(tx, now_ms, desk, ready, plan.why)
     _check_template(desk, ready, explicit=not control.event)
@@ -80,7 +82,7 @@ def keep_stored(
     _check_template(desk, ready, explicit=True)
     why = asked.gate(tx, current, message.id) if asked.gate is not None else ""
     if why:
-        return Receipt("", stored.thread_id, f"Not sent: {why}")
+        return Receipt("", stored.thread_id, f"Not sent: {why}", outcome="stored")
     automation.sent_by_hand(tx, desk, current, now)
     handed = Handed(tenant_id, asked.by, ready.recipients, b"")
     receipt = _queue(tx, terms, desk, handed, ready, ready.control.first_attempt(now), now)
@@ -101,7 +103,16 @@ def _seen(tx: Transaction, now_ms: int, desk: Desk, ready: Ready) -> Receipt | N
         words = f"the idempotency key {key[:60]!r} was used for other content ({first}); use a new key for new content"
         raise Refused(554, "5.6.0", words)
     name = known.message_id or "what was stored"
-    return Receipt(known.message_id, known.thread_id, f"Duplicate of {name} by idempotency key, nothing sent")
+    text = f"Duplicate of {name} by idempotency key, nothing sent"
+    return Receipt(known.message_id, known.thread_id, text, outcome="duplicate")
+
+
+def _check_state(tx: Transaction, desk: Desk, handed: Handed, ready: Ready) -> None:
+    """A document that was read back from the store must not take the place of a later state of it."""
+    document = ready.document if handed.state else None
+    current = get_document(tx, desk.tenant.id, document.type, document.id) if document else None
+    if document and (current is None or current.sha256 != handed.state):
+        raise Refused(451, "4.3.2", "the document is being changed; try again in a moment")
 
 
 def _remember(tx: Transaction, now_ms: int, desk: Desk, ready: Ready) -> None:
@@ -190,7 +201,7 @@ def _store_only(tx: Transaction, now_ms: int, desk: Desk, ready: Ready, why: str
     if ready.document is not None and ready.control.event and not ready.recipients:
         open_thread(tx, now_ms, tenant_id, message.thread_id, NO_ADDRESS)
     _remember(tx, now_ms, desk, replace(ready, message=replace(message, id=message_id)))
-    return Receipt(message_id, message.thread_id, f"Stored only: {why}")
+    return Receipt(message_id, message.thread_id, f"Stored only: {why}", outcome="stored")
 
 
 def _queue(
@@ -221,7 +232,8 @@ def _queue(
     left, notes = (booked, []) if "suppressed" in control.force else _drop_suppressed(tx, now_ms, booked)
     if node:
         left = [with_content(made, ready.raw, message.flags) if ready.raw else made for made in left]
-    return Receipt(message.id, message.thread_id, "; ".join([text, *notes]), tuple(left) if node else ())
+    outcome = "test" if control.test else "held" if later else "queued"
+    return Receipt(message.id, message.thread_id, "; ".join([text, *notes]), tuple(left) if node else (), outcome)
 
 
 def _expiry(terms: Terms, desk: Desk, control: Control, start: datetime) -> tuple[int, bool]:

@@ -30,7 +30,11 @@ class Rcpt:
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """What a doorstep hands over: who, to whom, and the bytes. `credential` names what it came by, for the timeline."""
+    """What a doorstep hands over: who, to whom, and the bytes. `credential` names what it came by, for the timeline.
+
+    `digest` is what an idempotency key stands for, where the doorstep knows better than the bytes; `state` is the hash
+    that the stored document must still have when these bytes were made of it.
+    """
 
     tenant_id: str
     credential: str
@@ -38,6 +42,8 @@ class Handed:
     raw: bytes
     peer: str = ""
     smtputf8: bool = False
+    digest: str = ""
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +71,14 @@ class Asked:
 class Receipt:
     """What the door promises: it is on disk. `text` is the sentence a person reads in the billing system's log.
 
-    `message_id` is "" when a document was stored only.
+    `message_id` is "" when a document was stored only. `outcome`: queued, held, stored, duplicate or test.
     """
 
     message_id: str
     thread_id: str
     text: str
     booked: tuple[Booked, ...] = ()
+    outcome: str = "queued"
 
 
 @dataclass(frozen=True, slots=True)

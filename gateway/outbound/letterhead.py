@@ -9,6 +9,7 @@ from datetime import datetime
 
 from gateway.mail.address import Address, parse_address
 from gateway.mail.preferences import preferences_key, preferences_token
+from gateway.mail.reply import Refused
 from gateway.mail.verp import reply_address, return_path
 from gateway.outbound.branding import Frame
 from gateway.store.tenants import Tenant
@@ -44,6 +45,13 @@ class Letterhead:
     def is_send_address(self, address: Address) -> bool:
         """Whether a recipient only means "to whom the document says": send@ the inbox domain."""
         return address.domain == self.inbox_domain and address.local.lower() == "send"
+
+    def check_recipient(self, address: Address) -> None:
+        """Raises Refused 550 5.7.1 for an address of our own domains: mail to it is not relayed."""
+        own = address.domain == self.inbox_domain and not self.is_send_address(address)
+        if address.domain == self.return_domain or own:
+            words = f"{address.domain} is this gateway's own domain; mail to it is not relayed"
+            raise Refused(550, "5.7.1", words)
 
     def preferences_url(self, tenant: Tenant, thread_id: str) -> str:
         """Where the customer of a thread turns reminders off, and on again; "" when customers reach no pages."""

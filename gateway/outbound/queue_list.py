@@ -132,6 +132,20 @@ def next_keys(tx: Transaction, tenant_id: str, wanted: Filter, after: Key, limit
     return [(row[0], row[1]) for row in tx.all(query)]
 
 
+def page_deliveries(tx: Transaction, tenant_id: str, wanted: Filter, after: Key, limit: int) -> list[Listed]:
+    """What a filter means, those after one, in the order in which their mail was accepted."""
+    key = (delivery.c.message_id, delivery.c.number)
+    same_message = (message.c.tenant_id == delivery.c.tenant_id) & (message.c.message_id == delivery.c.message_id)
+    rows = tx.all(
+        select(delivery, message.c.subject, message.c.rfc_message_id)
+        .join_from(delivery, message, same_message)
+        .where(*queue_where(tenant_id, wanted), tuple_(*key) > after)
+        .order_by(*key)
+        .limit(limit)
+    )
+    return [_listed(row) for row in rows]
+
+
 def list_waiting(tx: Transaction, tenant_id: str, now_ms: int) -> list[Waiting]:
     """What a tenant's queue holds, by the recipients' domain, hold and reason."""
     under_way = delivery.c.booked_by != ""

@@ -113,12 +113,7 @@ class SubmissionDoorstep:
 
     async def rcpt(self, session: Session, envelope: Envelope, recipient: Recipient) -> None:
         """RCPT TO: any address outside; whether it is suppressed is told after DATA, and shown in the inbox."""
-        letterhead = self._door.letterhead
-        domain = recipient.address.domain
-        if domain == letterhead.return_domain or (
-            domain == letterhead.inbox_domain and not letterhead.is_send_address(recipient.address)
-        ):
-            raise Refused(550, "5.7.1", f"{domain} is this gateway's own domain; mail to it is not relayed")
+        self._door.letterhead.check_recipient(recipient.address)
 
     async def refused(self, session: Session, envelope: Envelope | None, reply: Reply) -> None:
         """A size, a recipient, an ending of lines: the tenant sees what its billing system may not tell it."""

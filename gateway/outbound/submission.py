@@ -222,7 +222,7 @@ def _check(control: Control) -> None:
 def _prepare(door: Door, desk: Desk, handed: Handed, head: Head, home: Home, now: datetime, found: Found) -> Ready:
     """Check, and frame or take apart, what was handed over."""
     control = home.control
-    digest = digest_of(handed, head) if control.idempotency_key else ""
+    digest = (handed.digest or digest_of(handed, head)) if control.idempotency_key else ""
     addresses = tuple(rcpt.address for rcpt in handed.recipients)
     if (document := found.document) is not None:
         today = now.astimezone(ZoneInfo(desk.tenant.timezone)).date()

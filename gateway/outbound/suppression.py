@@ -118,6 +118,12 @@ def get_suppressed(tx: Transaction, now_ms: int, tenant_id: str, address: str) -
     return _suppressed(row)
 
 
+def get_entry(tx: Transaction, tenant_id: str, address: str) -> Suppressed | None:
+    """What the list says of an address, also when it is allowed or over; None when nothing."""
+    row = tx.run(_ONE, {"k_tenant": tenant_id, "k_address": storable(address.lower())}).fetchone()
+    return _suppressed(row) if row else None
+
+
 # -- by people
 
 

@@ -27,6 +27,7 @@ from gateway.serve.ports import bind_port
 from gateway.serve.seat import Seat
 from gateway.settings.workshop import Workshop
 from gateway.store.database import Database
+from gateway.web.api.callers import Api
 from gateway.web.app import make_app
 from gateway.wire.capacity import Capacity
 from gateway.wire.limits import Admission, FailedLogins, Limits
@@ -64,12 +65,22 @@ async def open_doorsteps(
     tls = tls_context(config)
     submission = await _listen_submission(stack, config, SubmissionDoorstep(door, clock), tls, seat)
     receiver = await _listen_receiver(stack, config, _receiver(config, reception, clock), tls, seat)
-    return Ports(*submission, *receiver, await _serve_web(stack, config, database, letterhead, clock, seat, workshop))
+    api = _make_api(config, workshop, clock, seat)
+    web = await _serve_web(stack, config, database, letterhead, clock, seat, workshop, api)
+    return Ports(*submission, *receiver, web)
 
 
 def _receiver(config: Config, reception: Reception, clock: Callable[[], datetime]) -> ReceiverDoorstep:
     wanted = config.receiver
     return ReceiverDoorstep(reception, clock, Rate(wanted.connections_per_minute), Rate(wanted.messages_per_minute))
+
+
+def _make_api(config: Config, workshop: Workshop, clock: Callable[[], datetime], seat: Seat) -> Api:
+    """The HTTP API, with the limits of the submission ports and memory of its own."""
+    wanted = config.submission
+    capacity = Capacity(wanted.max_memory, config.data_path, config.min_free)
+    most = seat.share(config.web.api_requests)
+    return Api(workshop.door, clock, workshop.run, wanted.max_message, most, capacity)
 
 
 async def _listen_submission(
@@ -161,13 +172,14 @@ async def _serve_web(
     clock: Callable[[], datetime],
     seat: Seat,
     workshop: Workshop,
+    api: Api,
 ) -> int:
     if not config.web.port:
         return 0
     sock = bind_port(config.web.host, config.web.port, shared=not seat.alone)
     key = preferences_key(letterhead.reply_key)
     url = config.web.public_url
-    app = make_app(database, clock=clock, public_url=url, preferences_key=key, workshop=workshop)
+    app = make_app(database, clock=clock, public_url=url, preferences_key=key, workshop=workshop, api=api)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

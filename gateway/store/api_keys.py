@@ -62,9 +62,9 @@ _COLUMNS = (
 
 
 def _key(row: Any) -> ApiKey:
-    return ApiKey(
-        *row[:4], tuple(row[4].split()), need_time(row[5]), row[6], from_ms(row[7]), from_ms(row[8]), from_ms(row[9])
-    )  # fmt: skip
+    scopes = tuple(row[4].split())
+    times = (from_ms(row[7]), from_ms(row[8]), from_ms(row[9]))
+    return ApiKey(row[0], row[1], row[2], row[3], scopes, need_time(row[5]), row[6], *times)
 
 
 def add_api_key(
@@ -84,7 +84,7 @@ def add_api_key(
     for scope in scopes:
         if scope not in SCOPES:
             raise _refuse(f"{scope[:40]!r} is no scope of an API key; there are {', '.join(SCOPES)}")
-    if len(label) > LABEL_LENGTH or (label and not label.isprintable()):
+    if len(label) > LABEL_LENGTH or not label.isprintable():
         raise _refuse(f"the label is longer than {LABEL_LENGTH} characters or not one line")
     if expires_at is not None and expires_at <= now:
         raise _refuse(f"{expires_at:%Y-%m-%d %H:%M} UTC is over; name a later time")
@@ -92,8 +92,7 @@ def add_api_key(
         raise _refuse(f"the tenant has {MOST_KEYS} API keys; revoke one that nobody uses")
     prefix, secret = "".join(secrets.choice(_ALPHABET) for _ in range(12)), secrets.token_urlsafe(32)
     text = f"gwk_{prefix}_{secret}"
-    wanted = tuple(scope for scope in SCOPES if scope in scopes or not scopes)
-    made = ApiKey(tenant_id, new_id(), prefix, label, wanted, now, by, expires_at, None, None)
+    made = ApiKey(tenant_id, new_id(), prefix, label, scopes or SCOPES, now, by, expires_at, None, None)
     tx.change(
         insert(api_key).values(
             tenant_id=tenant_id,
@@ -101,7 +100,7 @@ def add_api_key(
             prefix=prefix,
             secret_hash=_hash(text),
             label=label,
-            scopes=" ".join(wanted),
+            scopes=" ".join(made.scopes),
             created_at=to_ms(now),
             created_by=by[:320],
             expires_at=None if expires_at is None else to_ms(expires_at),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, bindparam, delete, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, or_, select, tuple_, update
 
 from gateway.mail.address import parse_address
 from gateway.mail.reply import Refused
@@ -74,9 +74,19 @@ def need_customer(tx: Transaction, tenant_id: str, key: str) -> Customer:
     return found
 
 
-def list_customers(tx: Transaction, tenant_id: str, *, words: str = "", limit: int = 50) -> list[Customer]:
-    """A tenant's customers by name; with `words` those whose key, name or address holds them."""
+def list_customers(
+    tx: Transaction, tenant_id: str, *, words: str = "", limit: int = 50, after: str = ""
+) -> list[Customer]:
+    """A tenant's customers by name; with `words` those whose key, name or address holds them.
+
+    `after` is the key of the last one on the page before; there is nothing behind one that there is not.
+    """
     where = [customer.c.tenant_id == tenant_id]
+    if after:
+        last = get_customer(tx, tenant_id, after)
+        if last is None:
+            return []
+        where.append(tuple_(customer.c.name, customer.c.customer_key) > (last.name, last.key))
     if words:
         addressed = select(contact.c.customer_key).where(
             contact.c.tenant_id == tenant_id, contact.c.address.contains(words.lower(), autoescape=True)

@@ -1,7 +1,7 @@
 """The pages as one ASGI app: `make_app` puts the routes together, with what happens when there is no page.
 
 Made by `serve`, which runs it, and by tests. It is given what it needs (a database, a clock, its public URL) and knows
-no configuration. The HTTP API will be a further router over the same functions.
+no configuration. The HTTP API is an app of its own, mounted at /v1.
 """
 
 from collections.abc import Callable
@@ -17,6 +17,8 @@ from starlette.exceptions import HTTPException
 from gateway.settings.workshop import Workshop
 from gateway.store.database import Database, StoreUnavailable
 from gateway.web import auth, files, inbox, preferences, shared_files
+from gateway.web.api.app import make_api
+from gateway.web.api.callers import Api
 from gateway.web.pages import STATIC_TYPES, environment, error_page, static_file
 from gateway.web.safety import Wall
 from gateway.web.settings import (
@@ -47,11 +49,13 @@ def make_app(
     operator_language: str = "ro",
     preferences_key: bytes = b"",
     workshop: Workshop | None = None,
+    api: Api | None = None,
 ) -> FastAPI:
     """The pages at `public_url`. `clock` gives aware UTC; `operator_language` is that of the login page.
 
     `preferences_key` proves the links by which customers turn reminders off (`mail.preferences`); b"": there are none.
     `workshop` tries and sends things for the settings.
+    `api` is served at /v1; None: there is none.
 
     Raises ValueError for a public URL that is neither https nor loopback.
     """
@@ -66,6 +70,8 @@ def make_app(
         app.include_router(page.router)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_route("/static/{name}", static, methods=["GET"])
+    if api is not None:
+        app.mount("/v1", make_api(api))
     app.add_exception_handler(SignIn, _sign_in)
     app.add_exception_handler(HTTPException, _no_page)
     app.add_exception_handler(RequestValidationError, _no_sense)

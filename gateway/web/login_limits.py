@@ -40,7 +40,7 @@ class LoginLimits:
         wait = max(self._wait(key, limits, now) for key, limits in keys)
         if wait <= 0:
             for key, limits in keys:
-                tries = self._tries.setdefault(key, deque(maxlen=max(limit.tries for limit in limits)))
+                tries = self._tries.setdefault(key, deque(maxlen=max((limit.tries for limit in limits), default=0)))
                 tries.append(now)
                 self._tries.move_to_end(key)
             while len(self._tries) > self.remembered:

@@ -1,0 +1,135 @@
+"""The API as one app: its routers, its OpenAPI document, and one form for every error.
+
+Made by `web.app` and mounted at /v1 there. Promises that each answer is JSON (or a file that was asked for), each error
+problem+json, and that the document at /v1/openapi.json says all of it. Knows no cookie and no other origin.
+"""
+
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway import __version__
+from gateway.mail.reply import OUR_FAULT, Refused
+from gateway.store.database import StoreUnavailable
+from gateway.web.api import customers, documents, feed, messages, suppressions, templates, threads
+from gateway.web.api.bodies import wrong_fields
+from gateway.web.api.callers import WINDOW, Api, ApiError, api_of
+from gateway.web.api.problems import problem, refusal
+from gateway.web.api.shapes import schemas
+from gateway.wire.workers import WorkerFailed
+
+log = structlog.get_logger()
+ROUTERS = (documents, messages, threads, customers, suppressions, templates, feed)
+DESCRIPTION = """Hand documents and mail over, and follow what became of them.
+
+Each request carries an API key: `Authorization: Bearer gwk_…`. An error is `application/problem+json` (RFC 9457) with
+the codes of the SMTP side. `Idempotency-Key` is remembered for 7 days: the same request once more gets the first
+answer. Lists give `next`, the cursor of the next page, until it is null. A 202 is said after the commit."""
+
+
+def make_api(api: Api) -> FastAPI:
+    """The app."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.api = api
+    for part in ROUTERS:
+        app.include_router(part.router)
+    app.add_api_route("/openapi.json", openapi, methods=["GET"], include_in_schema=False)
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _no_sense)
+    app.add_exception_handler(StoreUnavailable, _unavailable)
+    app.add_exception_handler(WorkerFailed, _worker_failed)
+    app.add_exception_handler(Exception, _fault)
+    app.add_middleware(RateHeaders)
+    return app
+
+
+async def openapi(request: Request) -> JSONResponse:
+    """The OpenAPI document, for anybody: it is the product's, not a tenant's."""
+    if not request.app.openapi_schema:
+        request.app.openapi_schema = describe(request.app)
+    return JSONResponse(request.app.openapi_schema)
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of the app."""
+    made = get_openapi(
+        title="A/R mail gateway", version=__version__, openapi_version="3.1.0", description=DESCRIPTION,
+        routes=app.routes, servers=[{"url": "/v1"}],
+    )  # fmt: skip
+    components = made.setdefault("components", {})
+    components.setdefault("schemas", {}).update(schemas())
+    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "gwk_…"}}
+    made["security"] = [{"key": []}]
+    return made
+
+
+async def _api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return problem(error.status, error.reply, **error.more)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return refusal(error, api_of(request).clock())
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code != 405:
+        return problem(error.status_code)
+    return problem(405, headers={"allow": ", ".join(_allowed(request.scope))})
+
+
+def _allowed(scope: Scope) -> list[str]:
+    """Every method of a URL: its routes stand apart, and each knows its own only (RFC 9110 §15.5.6)."""
+    routes = [route for part in ROUTERS for route in part.router.routes if route.matches(scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
+
+
+async def _no_sense(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return await _api_error(request, wrong_fields(error.errors()))
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    log.error("web.store_unavailable", path=request.url.path[:200])
+    return problem(503)
+
+
+async def _worker_failed(request: Request, error: Exception) -> Response:
+    log.error("api.worker_failed", path=request.url.path[:200], error=str(error)[:200])
+    return problem(503, OUR_FAULT)
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    return problem(500)  # the wall logs it, with its traceback
+
+
+class RateHeaders:
+    """Says with each answer how many requests the key has left (draft-ietf-httpapi-ratelimit-headers)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI 3)."""
+
+        async def send_counted(message: Message) -> None:
+            rate = scope.get("state", {}).get("rate")
+            if message["type"] == "http.response.start" and rate:
+                left = f'"requests";r={max(rate["left"], 0)};t={rate["resets"]}'
+                policy = f'"requests";q={rate["most"]};w={WINDOW}'
+                more = [(b"ratelimit", left.encode()), (b"ratelimit-policy", policy.encode())]
+                message = {**message, "headers": [*message.get("headers", []), *more]}
+            await send(message)
+
+        await self._app(scope, receive, send_counted)

@@ -1,0 +1,117 @@
+"""What the bodies of requests may say, as pydantic models: they refuse members that they do not know.
+
+Read by the routes of `web.api`, and shown in the OpenAPI document. What a member means is the X-AR field's business.
+"""
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Text = Annotated[str, Field(max_length=998)]
+Line = Annotated[str, Field(max_length=320)]
+MetaKey = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,50}$")]
+
+
+class Asked(BaseModel):
+    """A request's body."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class AskedFile(Asked):
+    """A file that goes along."""
+
+    filename: Annotated[str, Field(min_length=1, max_length=255)]
+    content: Annotated[str, Field(description="base64")]
+    content_type: Annotated[str, Field(max_length=120)] = "application/octet-stream"
+
+
+class AskedMessage(Asked):
+    """A mail: about a document (its id, or the document itself), or composed. Members below are the X-AR fields."""
+
+    document: Annotated[
+        str | dict[str, Any],
+        Field(
+            description="type/id of a document that was handed over, or the document (docs/smtp.md)",
+            json_schema_extra={"anyOf": [{"type": "string"}, {"$ref": "#/components/schemas/Document"}]},
+        ),
+    ] = ""
+    to: Annotated[list[Line], Field(max_length=1000)] = []
+    cc: Annotated[list[Line], Field(max_length=1000)] = []
+    bcc: Annotated[list[Line], Field(max_length=1000)] = []
+    sender: Annotated[Line, Field(alias="from", description="the author; left out: the tenant's")] = ""
+    subject: Text = ""
+    text: str = ""
+    html: str = ""
+    attachments: Annotated[list[AskedFile], Field(max_length=100)] = []
+    event: Line | None = None
+    template: Line | None = None
+    number: Line | None = None
+    amount: Annotated[Line, Field(description="1200.00 MDL")] | None = None
+    balance: Line | None = None
+    issued: Line | None = None
+    due: Line | None = None
+    status: Line | None = None
+    customer: Line | None = None
+    customer_name: Line | None = None
+    view_url: Annotated[str, Field(max_length=2000)] | None = None
+    pay_url: Annotated[str, Field(max_length=2000)] | None = None
+    language: Literal["ro", "ru", "en"] | None = None
+    send_at: Annotated[Line, Field(description="2026-12-08T09:00:00+02:00")] | None = None
+    delay: Annotated[Line, Field(description="5m, 2h, 1d")] | None = None
+    expires: Line | None = None
+    attach_pdf: bool | None = None
+    button: Line | None = None
+    thread: Line | None = None
+    force: Annotated[list[Literal["suppressed", "duplicate", "limit"]], Field(max_length=3)] = []
+    test: bool | None = None
+    tags: Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=20)] = []
+    meta: Annotated[dict[MetaKey, Annotated[str, Field(max_length=500)]], Field(max_length=50)] = {}
+
+
+class AskedEvent(Asked):
+    """Something happened to a document; the tenant's triggers decide whether mail goes, and when."""
+
+    type: Annotated[Line, Field(description="invoice.issued and the like: docs/smtp.md", min_length=1)]
+    document: Annotated[str, Field(description="type/id", min_length=1, max_length=220)]
+    test: bool | None = None
+
+
+class AskedPreview(Asked):
+    """Which mail to look at."""
+
+    document: Annotated[str, Field(description="type/id", min_length=1, max_length=220)]
+    template: Line = ""
+    language: Literal["ro", "ru", "en"] | None = None
+    attach_pdf: bool | None = None
+    to: Annotated[list[Line], Field(max_length=1000)] = []
+
+
+class AskedSuppression(Asked):
+    """That mail to an address stops, or always goes."""
+
+    reason: Annotated[Literal["blocked", "allowed"], Field(description="allowed: mail goes whatever servers say")]
+    note: Text = ""
+    expires_at: datetime | None = None
+
+
+class AskedContact(Asked):
+    """An address of a customer."""
+
+    role: Literal["to", "cc", "bcc", "alternate"] = "to"
+    name: Annotated[str, Field(max_length=300)] = ""
+    language: Literal["", "ro", "ru", "en"] = ""
+
+
+class AskedMove(Asked):
+    """Where a mail that came belongs."""
+
+    message_id: Annotated[str, Field(max_length=20)]
+    thread_id: Annotated[str, Field(max_length=20)]
+
+
+def to_json(value: Any) -> bytes:
+    """A document as the door reads it; a lone surrogate stays one, and is refused there."""
+    return json.dumps(value, ensure_ascii=True).encode()

@@ -1,0 +1,106 @@
+"""The JSON of the API's lists: a page with the cursor of the next one, and the entries that only lists have."""
+
+from typing import Any
+
+from gateway.web.api.shapes import At, CustomerShown, Shown, SuppressionShown, TemplateShown, ThreadShown
+
+
+class LineShown(Shown):
+    """One thread of a list."""
+
+    thread: ThreadShown
+    last_kind: str
+    last_author: str
+    last_recipients: str
+    last_subject: str
+    last_words: str
+    progress: dict[str, int]
+
+
+class ListedDelivery(Shown):
+    """One delivery of a list."""
+
+    id: str
+    message_id: str
+    number: int
+    thread_id: str
+    recipient: str
+    state: str
+    hold: str
+    attempts: int
+    next_attempt_at: At | None
+    expires_at: At | None
+    words: str
+    host: str
+    reason: str
+    subject: str
+    created_at: At
+
+
+class DocumentOf(Shown):
+    """Which document an event is about."""
+
+    type: str
+    id: str | None
+    number: str | None
+
+
+class FeedEvent(Shown):
+    """An event of the feed: docs/smtp.md has the types."""
+
+    id: str
+    type: str
+    at: str
+    tenant: str
+    thread: str | None
+    message: str | None
+    delivery: str | None
+    recipient: str | None
+    document: DocumentOf | None
+    tags: list[str]
+    meta: dict[str, Any]
+    data: dict[str, Any]
+
+
+class Page(Shown):
+    """A page of a list; `next` asks for the one behind it."""
+
+    next: str | None
+
+
+class Threads(Page):
+    """Threads, the latest first, and how many wait in each view."""
+
+    data: list[LineShown]
+    counts: dict[str, int]
+
+
+class Customers(Page):
+    """Customers by name."""
+
+    data: list[CustomerShown]
+
+
+class Suppressions(Page):
+    """Addresses in order."""
+
+    data: list[SuppressionShown]
+
+
+class Deliveries(Page):
+    """Deliveries in the order in which their mail was accepted."""
+
+    data: list[ListedDelivery]
+
+
+class Templates(Page):
+    """All templates."""
+
+    data: list[TemplateShown]
+
+
+class Events(Page):
+    """Events in order. `next` is never null: keep it, and ask again; `more`: there are further ones already."""
+
+    data: list[FeedEvent]
+    more: bool
