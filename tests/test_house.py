@@ -129,9 +129,8 @@ QUEUE_AND_SUPPRESSION = ("outbound.queue", "outbound.queue_list", "outbound.queu
 SET_UP = tuple(
     f"outbound.{one}" for one in "texts oauth server_account server_trial domain_watch suppression_csv".split()
 )
-# what programs ask for over HTTP, as SMTP and the commands do; and what bounds their bodies
 _ASKED = "documents document_pdf handed handed_document message_acts requests request_preview template_list".split()
-REQUESTS = (*(f"outbound.{name}" for name in _ASKED), "wire.capacity", "wire.workers")
+REQUESTS = (*(f"outbound.{name}" for name in _ASKED), "wire.capacity", "wire.workers")  # of the API
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "": (),
     "config": (),  # and rooms are given values, never the Config
