@@ -148,7 +148,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "mail",
         "wire",
     ),
-    "inbox": ("outbound.submission", *QUEUE_AND_SUPPRESSION, "store", "mail"),
+    "inbox": ("outbound.submission", "outbound.handed", *QUEUE_AND_SUPPRESSION, "store", "mail"),
     "settings": ("outbound", "store", "mail", "wire"),  # what administrators do; so inbox stays small
     "web": ("inbox", "settings", "outbound.submission", *QUEUE_AND_SUPPRESSION, *SET_UP, *REQUESTS, "store", "mail"),
 }

@@ -1,10 +1,14 @@
-"""`gateway bounce`: what the gateway understands of a report or of a server's words. Needs no configuration."""
+"""`gateway bounce`: what is understood of a report or of a server's words, and what was missed.
+
+Reading reports needs no configuration.
+"""
 
 import sys
 from pathlib import Path
 
 import click
 
+from gateway.cli.bounce_correct import correct
 from gateway.cli.common import json_option, show_json
 from gateway.mail.advice import LATER, OURS, PAUSE, SLOW, STOP, advise, read_advice
 from gateway.mail.dsn.batch import run
@@ -15,7 +19,10 @@ from gateway.mail.received import read_mail
 
 @click.group()
 def bounce() -> None:
-    """Reports and what they mean."""
+    """Reports and what they mean, and what was missed at addresses that failed."""
+
+
+bounce.add_command(correct)
 
 
 @bounce.command("parse")

@@ -96,6 +96,8 @@ _SENTENCES: dict[str, str] = {
     "thread.opened": msgid("the thread was opened: %(chip)s"),
     "message.moved": msgid("%(by)s moved the mail “%(subject)s” to another thread"),
     "contact.added": msgid("%(by)s added %(contact)s to the customer's contacts"),
+    "bounce.dismissed": msgid("%(by)s put aside what failed at %(address)s"),
+    "contact.corrected": msgid("%(by)s corrected the address %(from)s to %(to)s"),
     "thread.quarantined": msgid(
         "automatic mail opened it %(times)s times in a day: more of it will not open it until tomorrow"
     ),
