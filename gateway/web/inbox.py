@@ -1,7 +1,7 @@
-"""The inbox's pages: the list of threads, a thread, closing and reopening it.
+"""The inbox's pages: the list of threads and a thread; a mail that belongs elsewhere, an author who is known.
 
 Each route reads one view of `gateway.inbox` within the visitor's tenant and renders it. A thread that is not the
-tenant's is not found.
+tenant's is not found. What clerks do with threads is `web.inbox_acts`.
 """
 
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
-from gateway.inbox.acting import close, reopen
 from gateway.inbox.deciding import add_author, move
 from gateway.inbox.listing import VIEWS, count_views, list_page
 from gateway.inbox.reading import look_at, read_thread
 from gateway.inbox.timeline import timeline
 from gateway.mail.reply import Refused
-from gateway.store.database import Database, Transaction
-from gateway.store.threads import Thread, get_thread
+from gateway.store.database import Database
+from gateway.store.presence import LOOKING, be_present, who_is_present
+from gateway.store.threads import get_thread
 from gateway.web.pages import render
 from gateway.web.site import Visit, need_change, need_visit, site_of
 
@@ -36,54 +36,61 @@ async def start() -> Response:
 
 @router.get("/inbox")
 async def show_list(
-    request: Request, visit: Looking, view: str = "todo", cursor: str = "", closed: str = ""
+    request: Request, visit: Looking, view: str = "todo", cursor: str = "", did: str = "", one: str = "", undo: str = ""
 ) -> Response:
-    """A view's threads, the latest first. `closed` names a thread that was just closed, to offer it back."""
+    """A view's threads, the latest first. `did`, `one` and `undo` tell of what was just done, to offer it back."""
     database, tenant_id = site_of(request).database, visit.tenant.id
-    page = await database.read(
-        list_page, tenant_id, view=view, cursor=cursor, limit=PAGE, user_id=visit.session.user.id
-    )
-    done = await database.read(_closed, tenant_id, closed) if closed else None
-    return render(request, "list.html", page=page, done=done, first=not cursor)
-
-
-def _closed(tx: Transaction, tenant_id: str, thread_id: str) -> Thread | None:
-    found = get_thread(tx, tenant_id, thread_id)
-    return found if found and found.state == "closed" else None
+    user_id = visit.session.user.id
+    page = await database.read(list_page, tenant_id, view=view, cursor=cursor, limit=PAGE, user_id=user_id)
+    thread = await database.read(get_thread, tenant_id, one) if did and one else None
+    return render(request, "list.html", page=page, first=not cursor, did=did, one=thread, undo=undo)
 
 
 @router.get("/inbox/{thread_id}")
-async def show_thread(request: Request, visit: Looking, thread_id: str, view: str = "", images: str = "") -> Response:
+async def show_thread(
+    request: Request,
+    visit: Looking,
+    thread_id: str,
+    view: str = "",
+    images: str = "",
+    did: str = "",
+    undo: str = "",
+) -> Response:
     """A thread with all that belongs to it; what was new in it has now been seen."""
-    database, tenant_id = site_of(request).database, visit.tenant.id
-    found = await database.read(read_thread, tenant_id, thread_id)
+    site, tenant_id, user_id = site_of(request), visit.tenant.id, visit.session.user.id
+    found = await site.database.read(read_thread, tenant_id, thread_id)
     if found is None:
         raise HTTPException(404)
     if found.thread.unread and visit.may_change:
-        await database.write(look_at, tenant_id, thread_id)
-    counts = await database.read(count_views, tenant_id, visit.session.user.id)
-    back = view if view in VIEWS else "todo"
-    return render(request, "thread.html", found=found, lines=timeline(found), back=back, counts=counts, images=images)
+        await site.database.write(look_at, tenant_id, thread_id)
+    return render(
+        request,
+        "thread.html",
+        found=found,
+        lines=timeline(found),
+        back=view if view in VIEWS else "todo",
+        counts=await site.database.read(count_views, tenant_id, user_id),
+        others=await _others(request, visit, thread_id),
+        images=images,
+        did=did,
+        undo=undo,
+    )
 
 
-@router.post("/inbox/{thread_id}/close")
-async def close_it(request: Request, visit: Looking, form: Form, thread_id: str) -> Response:
-    """A person is done with the thread."""
-    site = site_of(request)
-    await _need_thread(site.database, visit.tenant.id, thread_id)
-    by = visit.session.user.email
-    await site.database.write(close, site.clock(), visit.tenant.id, [thread_id], by)
-    return RedirectResponse(f"/inbox?view={_view(form)}&closed={thread_id}", 303)
+@router.get("/inbox/{thread_id}/presence")
+async def show_presence(request: Request, visit: Looking, thread_id: str) -> Response:
+    """Who else has the thread open: a part of its page, asked for again while that is open."""
+    await _need_thread(site_of(request).database, visit.tenant.id, thread_id)
+    others = await _others(request, visit, thread_id)
+    return render(request, "presence.html", thread_id=thread_id, others=others)
 
 
-@router.post("/inbox/{thread_id}/reopen")
-async def reopen_it(request: Request, visit: Looking, form: Form, thread_id: str) -> Response:
-    """A person wants the thread back on the list."""
-    site = site_of(request)
-    await _need_thread(site.database, visit.tenant.id, thread_id)
-    by = visit.session.user.email
-    await site.database.write(reopen, site.clock(), visit.tenant.id, [thread_id], by)
-    return RedirectResponse(f"/inbox/{thread_id}?view={_view(form)}", 303)
+async def _others(request: Request, visit: Visit, thread_id: str) -> tuple[Any, ...]:
+    """Say that the visitor has the thread open; who else has."""
+    site, user_id = site_of(request), visit.session.user.id
+    await site.database.write(be_present, site.clock(), visit.tenant.id, thread_id, user_id, LOOKING)
+    found = await site.database.read(who_is_present, site.clock(), visit.tenant.id, [thread_id], user_id)
+    return found.get(thread_id, ())
 
 
 @router.post("/inbox/{thread_id}/move")

@@ -200,7 +200,7 @@ async def read_form(request: Request) -> dict[str, str]:
     except TimeoutError:
         raise HTTPException(408) from None
     try:
-        fields = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50)
+        fields = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=80)
     except ValueError:
         raise HTTPException(400) from None
     return dict(fields)

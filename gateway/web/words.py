@@ -282,3 +282,18 @@ KEYS: tuple[tuple[str, str], ...] = (
     ("Ctrl+Enter", msgid("send what you write")),
     ("?", msgid("show these keys")),
 )
+
+# What was just done to threads, as the bar says it that offers it back.
+DID: dict[str, str] = {
+    "close": msgid("Done:"),
+    "reopen": msgid("On the to-do list again:"),
+    "wait": msgid("Waits for the customer:"),
+    "snooze": msgid("Put off:"),
+    "spam": msgid("Spam:"),
+    "assign": msgid("Assigned:"),
+    "tag": msgid("Tagged:"),
+    "untag": msgid("Tag removed:"),
+    "undo": msgid("It is as it was before."),
+    "send": msgid("It goes now."),
+    "cancel": msgid("Cancelled; it will not be sent."),
+}

@@ -6,15 +6,18 @@ With GATEWAY_SCREENS set to a folder (docs/screens, `make screens`), pictures of
 
 import os
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 from integration.test_web_chromium import Served, log_in
-from journeys.inbox_seed import House, open_house
+from journeys.inbox_seed import NOW, House, open_house
 from playwright.sync_api import Page, expect
 from postroom.chromium import Chromium
 
-from gateway.store.database import Database
+from gateway.inbox import acting, noting, promising
+from gateway.outbound.queue import hold
+from gateway.store.database import Database, Transaction, to_ms
 from gateway.store.threads import get_thread
 
 pytestmark = pytest.mark.integration
@@ -27,6 +30,8 @@ WEIGHT = 150 * 1024  # bytes of the inbox with all that it loads
 PAGES = {
     "inbox": "/inbox",
     "all": "/inbox?view=all",
+    "promised": "/inbox?view=promised",
+    "scheduled": "/inbox?view=scheduled",
     "reply": "/inbox/{paid}",
     "bounce": "/inbox/{bounced}",
     "report": "/inbox/{late}",
@@ -46,7 +51,19 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def house(database: Database) -> House:
-    return open_house(database)
+    made = open_house(database)
+
+    def work(tx: Transaction) -> None:
+        by, tenant = "maria@alfa.example", made.tenant
+        acting.assign(tx, NOW, tenant, [made.threads["paid"]], by, by)
+        acting.tag(tx, NOW, tenant, [made.threads["paid"], made.threads["late"]], by, "avocat")
+        noting.add_note(tx, NOW, tenant, made.threads["paid"], "Am vorbit cu Ana: ordinul e de azi.", by)
+        promising.promise(tx, NOW, tenant, made.threads["bounced"], date(2026, 12, 4), by, amount="5000")
+        acting.reopen(tx, NOW, tenant, [made.threads["bounced"]], by)
+        hold(tx, to_ms(NOW), tenant, (made.messages["waiting"], 0), "looked at before it goes")
+
+    database.write_now(work)
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -110,7 +110,7 @@ def test_keys_alone_are_enough(chromium: Chromium, served: Served, house: House)
         page.goto(f"{served.url}/inbox")
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
-        for _ in range(30):
+        for _ in range(60):
             page.keyboard.press("Tab")
             if page.evaluate("document.activeElement.className") == "who":
                 break

@@ -188,8 +188,9 @@ OF_THE_SETTINGS = [
     *("/settings/domains", "/settings/domains/{name}/check"),
 ]
 UPLOADS = ["/settings/company/logo", "/settings/suppressions/import"]  # tested in test_settings
-OF_A_THREAD = [f"/inbox/{{thread_id}}/{what}" for what in ("close", "reopen", "move", "contact")]
-CHANGES = ["/logout", "/language", *OF_A_THREAD, *OF_THE_SETTINGS]
+OF_A_THREAD = [f"/inbox/{{thread_id}}/{what}" for what in ("move", "contact", "note", "promise")]
+OF_THREADS = ["/inbox/act", "/inbox/undo", "/inbox/scheduled"]
+CHANGES = ["/logout", "/language", *OF_THREADS, *OF_A_THREAD, *OF_THE_SETTINGS]
 
 
 @pytest.mark.parametrize("path", CHANGES)
@@ -250,9 +251,9 @@ def test_an_auditor_reads_and_changes_nothing(app: FastAPI, house: House, databa
     auditor = log_in(app, "audit@alfa.example")
     page = auditor.get(f"/inbox/{house.threads['late']}")
     assert page.status_code == 200
-    assert "/close" not in page.text
-    form = {"csrf": token(page.text)}
-    assert auditor.post(f"/inbox/{house.threads['late']}/close", data=form, headers=FORM).status_code == 403
+    assert 'action="/inbox/act"' not in page.text
+    form = {"csrf": token(page.text), "action": "close", f"t.{house.threads['late']}": "1"}
+    assert auditor.post("/inbox/act", data=form, headers=FORM).status_code == 403
     thread = database.read_now(get_thread, house.tenant, house.threads["late"])
     assert thread and thread.state == "open" and thread.unread
 
@@ -281,12 +282,17 @@ OWN = {  # of the tenant as a whole
     *OF_THE_SETTINGS, *UPLOADS, "/settings", "/settings/templates/{key}/mail.pdf", "/settings/triggers/forecast",
     "/settings/suppressions.csv", "/settings/delivery/oauth",
 }  # fmt: skip
-OPEN = {"/", "/inbox", "/login", "/logout", "/language", "/health", "/static/{name}"}  # name nothing that has an owner
+OPEN = {  # name nothing that has an owner
+    "/", "/inbox", "/inbox/undo", "/login", "/logout", "/language", "/health", "/static/{name}",
+}  # fmt: skip
 PROVEN = {"/preferences/{token}", "/f/{token}"}  # the address itself is the proof, for customers: journeys forge it
 OWNED = {
     "/inbox/{thread_id}": "/inbox/{foreign}",
-    "/inbox/{thread_id}/close": "/inbox/{foreign}/close",
-    "/inbox/{thread_id}/reopen": "/inbox/{foreign}/reopen",
+    "/inbox/{thread_id}/presence": "/inbox/{foreign}/presence",
+    "/inbox/{thread_id}/note": "/inbox/{foreign}/note",
+    "/inbox/{thread_id}/promise": "/inbox/{foreign}/promise",
+    "/inbox/act": "/inbox/act",  # whose thread, or mail, the form says
+    "/inbox/scheduled": "/inbox/scheduled",
     "/inbox/{thread_id}/move": "/inbox/{foreign}/move",
     "/inbox/{thread_id}/contact": "/inbox/{foreign}/contact",
     "/inbox/messages/{message_id}/source.eml": "/inbox/messages/{mail}/source.eml",
@@ -319,7 +325,9 @@ def test_what_is_another_tenants_is_not_found_on_every_route(
         for method in route.methods or ():
             answers = {}
             for browser in (clerk, owner):
-                form = {"csrf": token(browser.get("/inbox").text), "message": names["mail"], "to": names["foreign"]}
+                form = {"csrf": token(browser.get("/inbox").text), "message": names["mail"], "to": names["foreign"],
+                        f"t.{names['foreign']}": "1", "action": "send" if "scheduled" in path else "close",
+                        "text": "x", "on": "2026-12-01"}  # fmt: skip
                 form |= MAILBOX | {"role": "admin", "may": "yes"}
                 data = form if method == "POST" else None
                 answers[browser] = browser.request(method, path, data=data, headers=FORM)
@@ -422,18 +430,18 @@ def test_a_clerk_closes_a_thread_and_takes_it_back(clerk: TestClient, house: Hou
     page = clerk.get(f"/inbox/{thread_id}?view=replies")
     read = database.read_now(get_thread, house.tenant, thread_id)
     assert read and read.unread == 0 and read.state == "open"
-    form = {"csrf": token(page.text), "view": "replies"}
-    done = clerk.post(f"/inbox/{thread_id}/close", data=form, headers=FORM)
-    assert done.headers["location"] == f"/inbox?view=replies&closed={thread_id}"
+    form = {"csrf": token(page.text), "view": "replies", f"t.{thread_id}": "1"}
+    done = clerk.post("/inbox/act", data=form | {"action": "close"}, headers=FORM)
+    assert done.headers["location"].startswith("/inbox?view=replies&did=close&undo=")
     listed = clerk.get(done.headers["location"]).text
-    assert "to close" in listed and f"/inbox/{thread_id}/reopen" in listed
+    assert "to close" in listed and 'action="/inbox/undo"' in listed
     closed = database.read_now(read_thread, house.tenant, thread_id)
     assert closed and closed.thread.state == "closed"
     assert [dict(e.data) for e in closed.events if e.type == "thread.closed"] == [{"by": "maria@alfa.example"}]
-    assert clerk.post(f"/inbox/{thread_id}/reopen", data=form, headers=FORM).status_code == 303
+    assert clerk.post("/inbox/act", data=form | {"action": "reopen"}, headers=FORM).status_code == 303
     again = database.read_now(get_thread, house.tenant, thread_id)
     assert again and again.state == "open" and again.chip == "reply"
-    clerk.post(f"/inbox/{thread_id}/close", data=form, headers=FORM)
+    clerk.post("/inbox/act", data=form | {"action": "close"}, headers=FORM)
 
 
 def new_thread(tx: Transaction, tenant: str, subject: str, at: datetime = NOW) -> str:
