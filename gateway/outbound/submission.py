@@ -239,7 +239,7 @@ def _prepare(door: Door, desk: Desk, handed: Handed, head: Head, home: Home, now
         return Ready(message, recipients, b"", document, document.customer.name, control, digest, letter.named)
     if control.attach_pdf is not None:
         raise Refused(554, "5.6.0", "X-AR-Attach-PDF is for documents that the gateway renders; this mail is composed")
-    if any(door.letterhead.is_send_address(address) for address in addresses):
+    if not addresses or any(door.letterhead.is_send_address(address) for address in addresses):
         raise Refused(
             554, "5.6.0", "the mail hands over no document whose contacts it could go to; name its recipients"
         )

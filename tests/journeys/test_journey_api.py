@@ -270,6 +270,7 @@ REFUSED: tuple[tuple[str, str, bytes | None, str, int], ...] = (
     ("POST", "/v1/messages", b'{"text": "x"}', "application/json", 422),
     ("POST", "/v1/messages", b'{"document": "invoice/none"}', "application/json", 404),
     ("POST", "/v1/messages", b"From: a@b.test\r\n\nx\r\n", "message/rfc822", 422),
+    ("POST", "/v1/messages", b"<html/>", "text/xml", 422),
     ("PUT", "/v1/documents/invoice/inv_1", b'{"type": "invoice", "id": "inv_2"}', "application/json", 422),
     ("POST", "/v1/messages", b" " * 3000, "application/json", 413),
     ("GET", "/v1/threads?limit=1000", None, "", 422),
