@@ -20,6 +20,7 @@ from rich.table import Table
 
 from gateway.config import Config, ConfigError, read_config
 from gateway.store.database import Database, Transaction
+from gateway.store.schema import OPERATOR
 from gateway.store.sealed import Seal, read_key_file
 from gateway.store.tenants import Tenant, list_tenants, need_tenant
 from gateway.store.upgrade import outdated
@@ -97,6 +98,16 @@ class Context:
 
 
 pass_context = click.make_pass_decorator(Context)
+
+POSTMASTER = "postmaster"  # the name by which the operator's own mail is asked for; no tenant may have it
+
+
+def owner_of(context: Context, slug: str) -> tuple[str, str]:
+    """(tenant id, time zone) of a tenant; those of the operator for mail to the postmaster."""
+    if slug == POSTMASTER:
+        return OPERATOR, "UTC"
+    tenant = context.tenant(slug)
+    return tenant.id, tenant.timezone
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], as_json: bool, *, empty: str, columns: Sequence[str] = ()) -> None:

@@ -12,6 +12,7 @@ from cryptography import x509
 from gateway.cli.common import Context, json_option, pass_context, plain, show_json, utc_now
 from gateway.config import Config, ConfigError
 from gateway.inbox.listing import count_views
+from gateway.inbox.search import lag
 from gateway.mail.address import parse_address
 from gateway.outbound.desk import parents
 from gateway.outbound.domain_watch import say
@@ -72,8 +73,8 @@ def _examine(context: Context) -> Iterator[Finding]:
         return
     yield Finding("database", "ok", f"{database.dialect}, schema up to date")
     looks = (
-        _look_at_clocks, _look_at_keys, _look_at_domains, _look_at_tenants, _look_at_queue, _look_at_servers,
-        _look_at_mailboxes, _look_at_postmaster,
+        _look_at_clocks, _look_at_keys, _look_at_domains, _look_at_tenants, _look_at_queue, _look_at_search,
+        _look_at_servers, _look_at_mailboxes, _look_at_postmaster,
     )  # fmt: skip
     for look in looks:
         yield from look(context, config)
@@ -229,6 +230,20 @@ def _look_at_queue(context: Context, config: Config) -> Iterator[Finding]:
         if late:
             words = f"due since {late[0].next_attempt_at:%Y-%m-%d %H:%M} UTC and not tried"
             yield Finding(f"queue of {tenant.slug}", "wrong", words, "is `gateway serve` running?")
+
+
+def _look_at_search(context: Context, config: Config) -> Iterator[Finding]:
+    """Whether what is new can be found."""
+    behind, complete = context.read(lag, utc_now())
+    if behind > LATE.total_seconds() / 6:
+        words = f"the index is {behind // 60} minutes behind what happens"
+        yield Finding(
+            "search", "warning", words, "it catches up when less mail goes through; is `gateway serve` running?"
+        )
+    elif not complete:
+        yield Finding("search", "warning", "old threads are still being indexed", "`gateway inbox reindex` does it now")
+    else:
+        yield Finding("search", "ok", "the index is up to date")
 
 
 def _look_at_postmaster(context: Context, config: Config) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import click
 from gateway.cli.common import (
     Context,
     json_option,
+    owner_of,
     pass_context,
     plain,
     show_json,
@@ -15,6 +16,7 @@ from gateway.cli.common import (
     told,
     utc_now,
 )  # fmt: skip
+from gateway.cli.inbox_search import reindex, saved, search
 from gateway.cli.send import letterhead_of
 from gateway.inbound.reception import UNREADABLE, Taken
 from gateway.inbound.reception import replay as replay_mail
@@ -29,20 +31,14 @@ from gateway.store.schema import OPERATOR
 from gateway.store.tenants import list_tenants
 from gateway.wire.workers import WorkerPool
 
-POSTMASTER = "postmaster"  # the name by which the operator's own mail is asked for; no tenant may have it
-
-
-def _owner(context: Context, slug: str) -> tuple[str, str]:
-    """(tenant id, time zone) of a tenant; those of the operator for mail to the postmaster."""
-    if slug == POSTMASTER:
-        return OPERATOR, "UTC"
-    tenant = context.tenant(slug)
-    return tenant.id, tenant.timezone
-
 
 @click.group()
 def inbox() -> None:
     """Threads of the A/R inbox; with --tenant postmaster, mail to the operator."""
+
+
+for command in (search, reindex, saved):
+    inbox.add_command(command)
 
 
 @inbox.command("list")
@@ -53,7 +49,7 @@ def inbox() -> None:
 @pass_context
 def list_(context: Context, slug: str, view: str, limit: int, as_json: bool) -> None:
     """List threads, the latest first."""
-    page = context.read(list_page, _owner(context, slug)[0], view=view, limit=limit)
+    page = context.read(list_page, owner_of(context, slug)[0], view=view, limit=limit)
     if as_json:
         show_json(page)
         return
@@ -79,7 +75,7 @@ def list_(context: Context, slug: str, view: str, limit: int, as_json: bool) -> 
 @pass_context
 def show(context: Context, slug: str, thread: str, as_json: bool) -> None:
     """Show a thread: its mail, what became of it, bounces and replies."""
-    tenant_id, zone = _owner(context, slug)
+    tenant_id, zone = owner_of(context, slug)
     view = context.read(read_thread, tenant_id, thread.lower())
     if view is None:
         raise click.ClickException(f"there is no thread {thread!r}; see `gateway inbox list --view all`")
@@ -100,7 +96,7 @@ def show(context: Context, slug: str, thread: str, as_json: bool) -> None:
 @pass_context
 def close(context: Context, slug: str, thread: str, as_json: bool) -> None:
     """Close a thread: nothing more is to be done."""
-    if not context.write(acting.close, utc_now(), _owner(context, slug)[0], [thread.lower()], "admin").threads:
+    if not context.write(acting.close, utc_now(), owner_of(context, slug)[0], [thread.lower()], "admin").threads:
         raise click.ClickException(f"{thread!r} is not an open thread")
     told(as_json, f"closed {thread}", closed=thread)
 
@@ -113,7 +109,7 @@ def close(context: Context, slug: str, thread: str, as_json: bool) -> None:
 @pass_context
 def move_(context: Context, slug: str, message: str, thread: str, as_json: bool) -> None:
     """Put a MESSAGE that came into the THREAD it belongs to."""
-    tenant_id = _owner(context, slug)[0]
+    tenant_id = owner_of(context, slug)[0]
     context.write(move, utc_now(), tenant_id, message.lower(), thread.lower(), "admin")
     told(as_json, f"moved {message} to {thread}", message=message, thread=thread)
 
@@ -125,7 +121,7 @@ def move_(context: Context, slug: str, message: str, thread: str, as_json: bool)
 @pass_context
 def contact(context: Context, slug: str, message: str, as_json: bool) -> None:
     """Make the author of a MESSAGE that came a contact of its thread's customer."""
-    address, customer = context.write(add_author, utc_now(), _owner(context, slug)[0], message.lower(), "admin")
+    address, customer = context.write(add_author, utc_now(), owner_of(context, slug)[0], message.lower(), "admin")
     told(as_json, f"{address} is a contact of {customer} now", address=address, customer=customer)
 
 
@@ -137,7 +133,7 @@ def contact(context: Context, slug: str, message: str, as_json: bool) -> None:
 @pass_context
 def replay(context: Context, slug: str, messages: tuple[str, ...], everything: bool, as_json: bool) -> None:
     """Read mail again that could not be read when it came; it then has its effects. Without a name: list such mail."""
-    owners = [OPERATOR, *(one.id for one in context.read(list_tenants))] if everything else [_owner(context, slug)[0]]
+    owners = [OPERATOR, *(one.id for one in context.read(list_tenants))] if everything else [owner_of(context, slug)[0]]
     kept = [one for owner in owners for one in context.read(list_received, owner, UNREADABLE)]
     if unknown := set(messages) - {one.id for one in kept}:
         raise click.ClickException(f"not kept as unreadable: {', '.join(sorted(unknown))}; see `gateway inbox replay`")

@@ -27,6 +27,7 @@ from gateway.outbound.tenant_routes import TenantRoutes
 from gateway.outbound.tls_reporting import TlsReports
 from gateway.outbound.tls_tally import Tally
 from gateway.serve.doorsteps import DRAIN_SECONDS, Ports, open_doorsteps
+from gateway.serve.indexing import Indexing
 from gateway.serve.lock import former_names, hold
 from gateway.serve.parts import (
     Hosts,
@@ -104,9 +105,8 @@ async def open_house(
 ) -> AsyncIterator[House]:  # fmt: skip
     """A gateway that runs while the context lasts.
 
-    `hosts` are fixed mail hosts by domain ("*": all others) instead of DNS, for the demo and tests; `https_port` is
-    where others serve policies and take reports; `seat` is which of several processes of a node this is. Raises
-    ConfigError when it cannot start.
+    `hosts`: fixed mail hosts by domain ("*": all others) instead of DNS, for the demo and tests; `https_port`: where
+    others serve policies and take reports; `seat`: which of a node's processes this is. Raises ConfigError.
     """
     async with contextlib.AsyncExitStack() as stack:
         former = former_names(config, seat)
@@ -132,7 +132,8 @@ async def open_house(
         _run_beside(stack, listen(database, delivery.poke))
         reception = make_reception(config, database, letterhead, workers, resolver if asks_dns else None)
         if seat.first:
-            _run_beside(stack, ReminderRuns(door, clock).run(), make_poller(config, reception, seal, clock).run())
+            poller, index = make_poller(config, reception, seal, clock), Indexing(database, config.node, clock)
+            _run_beside(stack, ReminderRuns(door, clock).run(), poller.run(), index.run())
         shop = make_workshop(config, door, seal, workers, router, resolver, clock)
         ports = await open_doorsteps(stack, config, door, reception, database, letterhead, clock, seat, shop)
         _say_ready(config, seat, ports)

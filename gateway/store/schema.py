@@ -6,7 +6,21 @@ whole milliseconds since 1970 UTC (`database.to_ms`); unknown text is "", unknow
 The comment of a table names the one file that writes it. Rows of the house itself carry `OPERATOR` as tenant.
 """
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy import event as listening
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 OPERATOR = "0" * 20  # the tenant id of whoever runs the gateway: the shared domain, its keys, its secrets
 
@@ -674,4 +688,57 @@ event = Table(
     _text("data"),  # JSON
     Index("event_thread", "tenant_id", "thread_id", "event_id"),
     comment="store/events",
+)
+
+search_thread = Table(
+    "search_thread",
+    metadata,
+    _key(),
+    _key("thread_id"),
+    Column("seq", BigInteger, nullable=False),  # its place: the later its last mail, the greater
+    _number("version"),  # counts how often it was indexed
+    _at("last_at", nullable=False),  # of the thread, when it was indexed
+    Column("words", LargeBinary().with_variant(TSVECTOR, "postgresql"), nullable=False),  # SQLite: deflated tokens
+    Index("search_thread_seq", "tenant_id", "seq", unique=True),
+    Index(
+        "search_thread_words", "words", postgresql_using="gin", postgresql_with={"gin_pending_list_limit": 256}
+    ).ddl_if(dialect="postgresql"),
+    comment="store/search_index",
+)
+
+# SQLite's own index of words; its rows are `search_thread.seq`. It keeps no text: `search_thread.words` has it.
+SEARCH_WORDS = DDL(  # type: ignore[no-untyped-call]
+    "CREATE VIRTUAL TABLE search_words USING fts5(words, content='', columnsize=0, detail=full,"
+    " tokenize=\"ascii tokenchars '=:_'\")"
+)
+listening.listen(search_thread, "after_create", SEARCH_WORDS.execute_if(dialect="sqlite"))
+
+search_progress = Table(
+    "search_progress",
+    metadata,
+    _key(),
+    Column("part", String(10), primary_key=True),  # follow: of OPERATOR, what happens; build: the threads of a tenant
+    _text("cursor"),  # follow: the event up to which all is indexed
+    Column("seq", BigInteger, nullable=False, server_default="0"),  # follow: the last place given; build: the next
+    Column("state", String(10), nullable=False, server_default=""),  # build: building | built
+    _text("position"),  # build: the last thread that was indexed, LAST_AT.ID
+    _number("total"),
+    _number("done"),
+    _text("leased_by"),  # who is at it, until leased_until
+    _at("leased_until"),
+    _at("updated_at", nullable=False),
+    comment="store/search_progress",
+)
+
+saved_search = Table(
+    "saved_search",
+    metadata,
+    _key(),
+    _key("search_id"),
+    Column("user_id", _ID, nullable=False, server_default=""),  # whose it is; "" for everybody's
+    Column("name", String(60), nullable=False),
+    _text("query"),
+    _at("created_at", nullable=False),
+    Index("saved_search_name", "tenant_id", "user_id", "name", unique=True),
+    comment="store/saved_searches",
 )

@@ -274,6 +274,12 @@ def get_thread(tx: Transaction, tenant_id: str, thread_id: str) -> Thread | None
     return thread_of(row) if row else None
 
 
+def threads_by_id(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> dict[str, Thread]:
+    """Those of these threads that are the tenant's, by their ids."""
+    rows = tx.all(select(*COLUMNS).where(thread.c.tenant_id == tenant_id, thread.c.thread_id.in_(ids))) if ids else []
+    return {row[0]: thread_of(row) for row in rows}
+
+
 def tenant_of_thread(tx: Transaction, thread_id: str) -> str:
     """Whose thread has this id, which only who had its mail knows: so this query has no tenant. "" for none."""
     where = thread.c.tenant_id.in_(select(tenant.c.tenant_id)) & (thread.c.thread_id == storable(thread_id))
