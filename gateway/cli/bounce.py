@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.bounce_correct import correct
+from gateway.cli.bounce_correct import correct, dismiss, export, list_
 from gateway.cli.common import json_option, show_json
 from gateway.mail.advice import LATER, OURS, PAUSE, SLOW, STOP, advise, read_advice
 from gateway.mail.dsn.batch import run
@@ -22,7 +22,8 @@ def bounce() -> None:
     """Reports and what they mean, and what was missed at addresses that failed."""
 
 
-bounce.add_command(correct)
+for verb in (list_, correct, dismiss, export):
+    bounce.add_command(verb)
 
 
 @bounce.command("parse")

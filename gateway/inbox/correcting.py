@@ -7,7 +7,7 @@ Doing it again sends nothing again: the last question is asked in the transactio
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -133,6 +133,17 @@ def find_missed(tx: Transaction, tenant_id: str, old: str, new: str = "") -> lis
     known = _documents(tx, tenant_id, [about for about, _ in wanted if about[0]])
     found = [_missed(row, known.get(about)) for about, row in wanted[-MOST:]]
     return sorted(found, key=lambda one: one.message_id)
+
+
+def missed_of(tx: Transaction, tenant_id: str, rows: Sequence[Any]) -> dict[str, list[Missed]]:
+    """address -> what it missed, by rows of failed deliveries, the latest first. One query."""
+    about = {(row.address, row.document_type if row.document_id else "", row.document_id or row.message_id): row
+             for row in reversed(rows)}  # fmt: skip
+    known = _documents(tx, tenant_id, [(type, id) for _, type, id in about if type])
+    found: dict[str, list[Missed]] = {}
+    for (address, type, id), row in sorted(about.items(), key=lambda item: item[0][0]):
+        found.setdefault(address, []).append(_missed(row, known.get((type, id))))
+    return found
 
 
 def _mails_to(tx: Transaction, tenant_id: str, addresses: list[str]) -> Any:

@@ -1,6 +1,8 @@
 """A wrong address is corrected: everything that was missed goes once, and nothing goes twice."""
 
 import asyncio
+import csv
+import io
 
 from journeys.house import Clock, Journey, Place, open_journey
 from journeys.letters import compose
@@ -8,6 +10,7 @@ from journeys.test_journey_customers import document, hand, thread_of
 
 from gateway.inbox.correcting import Correction, correct, find_missed
 from gateway.inbox.timeline import timeline
+from gateway.inbox.worklist import Bounced, dismiss, list_bounced, write_csv
 from gateway.mail.reply import Refused
 from gateway.outbound.queue_list import Filter, list_queue
 from gateway.outbound.suppression import get_suppressed
@@ -135,5 +138,44 @@ def test_a_correction_that_cannot_be_is_refused_in_words(place: Place) -> None:
             assert "501" in await refusal(journey, WRONG, "no address")
             assert (await refusal(journey, "nobody@client.test", RIGHT)).startswith("404 no customer has")
             assert f"550 {WRONG} is suppressed since" in await refusal(journey, RIGHT, WRONG)
+
+    asyncio.run(run())
+
+
+async def worklist(journey: Journey) -> list[Bounced]:
+    return list((await journey.house.database.read(list_bounced, journey.tenant_id)).lines)
+
+
+def test_the_worklist_names_an_address_once_with_what_it_missed_until_it_is_settled(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place, clock=Clock()) as journey:
+            for number in (1, 2):
+                await hand(journey, billed(number, WRONG, "disabled@client.test"))
+                await bounced(journey, number)
+
+            async def both() -> bool:
+                found = await worklist(journey)
+                return [len(one.missed) for one in found] == [2, 2]
+
+            await journey.until(both)
+            first, second = await worklist(journey)
+            assert (first.address, second.address) == ("disabled@client.test", WRONG)
+            assert (first.reason, second.reason) == ("mailbox_disabled", "mailbox_unknown")
+            assert first.customers == ("Codrul Verde SRL",) and "mailbox is disabled" in first.words
+            assert [float(amount) for _, amount in first.at_stake] == [sum(float(m.balance) for m in first.missed)]
+            file = io.StringIO()
+            write_csv(file, [first])
+            assert next(csv.DictReader(io.StringIO(file.getvalue())))["missed"] == "2"
+
+            page = await journey.house.database.read(list_bounced, journey.tenant_id, limit=1)
+            assert page.cursor == "disabled@client.test"
+            rest = await journey.house.database.read(list_bounced, journey.tenant_id, after=page.cursor)
+            assert [one.address for one in rest.lines] == [WRONG] and not rest.cursor
+
+            await put_right(journey)
+            assert [one.address for one in await worklist(journey)] == ["disabled@client.test"]
+            assert await journey.write(dismiss, journey.clock(), journey.tenant_id, "Disabled@client.test", BY) == 2
+            assert await worklist(journey) == []
+            assert (await journey.thread(await thread_of(journey, 1))).state == "closed"
 
     asyncio.run(run())
