@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import email
 import email.policy
+import os
 import random
 import shutil
 import subprocess
@@ -111,8 +112,11 @@ async def ours(dovecot: Dovecot, folder: Path, takes: str, workers: int) -> tupl
     return seconds, found.taken + found.passed
 
 
-async def many(dovecot: Dovecot, folder: Path, boxes: int) -> tuple[float, int]:
-    """(seconds, threads) until the poller has looked at each of many mailboxes once, by verified TLS."""
+async def many(dovecot: Dovecot, folder: Path, boxes: int) -> tuple[float, int, int, float]:
+    """(seconds, threads, bytes, seconds of CPU) until each of many mailboxes was looked at once, by verified TLS.
+
+    Bytes are what this process grew by.
+    """
     config = Config(data=str(folder))
     make_installation(config)
     database, seal = Database(config.database_url), read_key_file(folder / "gateway.key")
@@ -127,17 +131,24 @@ async def many(dovecot: Dovecot, folder: Path, boxes: int) -> tuple[float, int]:
 
     reception = Reception(database, read, Names("r.test", "i.test", b"k"))
     poller = ImapPoller(reception, seal, "n1", lambda: datetime.now(UTC), None, Pace(idle_threads=0, every=86_400))
-    started, threads, looked = time.perf_counter(), 0, 0
+    began, before = time.process_time(), resident()
+    started, threads, looked, size = time.perf_counter(), 0, 0, 0
     task = asyncio.create_task(poller.run())
     while looked < boxes:
         await asyncio.sleep(0.5)
+        size = max(size, resident() - before)
         threads = max(threads, sum(one.name.startswith("imap") for one in enumerate_threads()))
         looked = sum(one.polled_at is not None for one in await database.read(list_mailboxes, tenant.id))
-    seconds = time.perf_counter() - started
+    seconds, used = time.perf_counter() - started, time.process_time() - began
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     database.close()
-    return seconds, threads
+    return seconds, threads, size, used
+
+
+def resident() -> int:
+    """Bytes of memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def imapclient_and_stdlib(dovecot: Dovecot) -> tuple[float, int]:
@@ -200,9 +211,10 @@ def main() -> None:
             rates[what] = done[1] / done[0]
             print(f"{what:28} {rates[what]:8.0f} mails/s  ({done[1]} in {done[0]:.1f} s)")
         if chosen.boxes:
-            seconds, threads = asyncio.run(many(dovecot, folder / "many", chosen.boxes))
+            seconds, threads, size, used = asyncio.run(many(dovecot, folder / "many", chosen.boxes))
             print(f"{chosen.boxes} mailboxes looked at in {seconds:.0f} s: {chosen.boxes / seconds:.0f} a second, "
-                  f"with {threads} threads for them at the most")  # fmt: skip
+                  f"with {threads} threads for them and {size / 1e6:.0f} MB more at the most, "
+                  f"{used / chosen.boxes * 1000:.1f} ms of CPU each")  # fmt: skip
         mine = rates.pop(f"ours, {chosen.takes}")
         for what, rate in rates.items():
             print(f"{mine / rate:.1f} times {what}")

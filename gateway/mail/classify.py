@@ -19,6 +19,7 @@ from gateway.mail.dsn.scope import NOTIFICATION_TYPES, STATUS_TYPES, Scope, noti
 from gateway.mail.dsn.shapes import compile_words
 
 TEXT_LIMIT = 3000
+ENCLOSED = 2  # points of a returned mail that is enclosed
 LEFT = "somebody works there no longer"  # the `says` of kinds.toml for those who left
 _PERSONAL = ("in-reply-to", "references", "user-agent")
 _OF_LISTS = ("list-id", "list-post", "x-beenthere", "mailing-list")
@@ -96,8 +97,8 @@ def classify(mail: Mail, inside: int = -1) -> tuple[Kind, tuple[str, ...]]:
     notice, tail = split_words(mail, inside)
     totals, why = _weigh(scope.top, notice)
     if scope.returned or tail:
-        totals[Kind.BOUNCE] = totals.get(Kind.BOUNCE, 0) + 2
-        totals[Kind.FEEDBACK] = totals.get(Kind.FEEDBACK, 0) + 2
+        totals[Kind.BOUNCE] = totals.get(Kind.BOUNCE, 0) + ENCLOSED
+        totals[Kind.FEEDBACK] = totals.get(Kind.FEEDBACK, 0) + ENCLOSED
         why.setdefault(Kind.BOUNCE, []).append("a returned mail is enclosed")
     if Kind.BOUNCE in totals and not _allowed(scope, notice, tail, why):
         totals[Kind.BOUNCE] = 0
@@ -155,22 +156,58 @@ def _weigh(top: Part, notice: str) -> tuple[dict[Kind, int], dict[Kind, list[str
         "return_path": _value(top, "return-path"),
     }
     best: dict[tuple[Kind, str], Evidence] = {}
-    for row in read_evidence()[0]:
-        if row.where.startswith("header:"):
-            name = row.where[7:]
-            if name not in top.fields or not row.pattern.search(_value(top, name)):
-                continue
-        elif not row.pattern.search(values[row.where]):
-            continue
-        known = best.get((row.kind, row.role))
-        if known is None or abs(row.weight) > abs(known.weight):
-            best[row.kind, row.role] = row
+    of_header, of_words = _rows()
+    for row in of_header:
+        name = row.where.removeprefix("header:")
+        if name is row.where or name in top.fields:
+            _keep(best, row, values[name] if name is row.where else _value(top, name))
+    for kind, rows in of_words.items():
+        total = sum(row.weight for row in best.values() if row.kind is kind)
+        if kind is Kind.BOUNCE and not any(row.kind is kind for row in best.values()):
+            continue  # `_allowed` refuses it on words alone
+        for place, row in enumerate(rows):
+            more = ENCLOSED if kind in (Kind.BOUNCE, Kind.FEEDBACK) else 0
+            if total + more + sum(later.weight for later in rows[place:] if later.weight > 0) < _least(kind):
+                break
+            total += max(_keep(best, row, values[row.where]), 0)
     totals: dict[Kind, int] = {}
     why: dict[Kind, list[str]] = {}
     for row in best.values():
         totals[row.kind] = totals.get(row.kind, 0) + row.weight
         why.setdefault(row.kind, []).append(row.says)
     return totals, why
+
+
+def _keep(best: dict[tuple[Kind, str], Evidence], row: Evidence, text: str) -> int:
+    """The weight of a row that speaks of the text, else 0; of those of one role the heaviest is kept."""
+    if not row.pattern.search(text):
+        return 0
+    known = best.get((row.kind, row.role))
+    if known is None or abs(row.weight) > abs(known.weight):
+        best[row.kind, row.role] = row
+    return row.weight
+
+
+@cache
+def _rows() -> tuple[tuple[Evidence, ...], dict[Kind, tuple[Evidence, ...]]]:
+    """Rows over short fields, and those over the words by kind: the costly ones, tried while they can still decide.
+
+    The heaviest come first, and among them those that are tried at one place only.
+    """
+    rows, _ = read_evidence()
+    words: dict[Kind, list[Evidence]] = {}
+    for row in rows:
+        if row.where in ("text", "own"):
+            words.setdefault(row.kind, []).append(row)
+    cheap = {
+        kind: tuple(sorted(some, key=lambda row: (row.pattern.pattern[:1] != "^", -row.weight)))
+        for kind, some in words.items()
+    }
+    return tuple(row for row in rows if row.where not in ("text", "own")), cheap
+
+
+def _least(kind: Kind) -> int:
+    return read_evidence()[1].get(kind, 0)
 
 
 def _value(top: Part, name: str) -> str:

@@ -52,6 +52,7 @@ _HEAD_NAMES = _any(
     da, inviato, a, oggetto"""
 )
 _HEAD_FIELD = re.compile(rf"^[\s>*_]{{0,10}}({_HEAD_NAMES})\s?\*{{0,2}}\s?:\*{{0,2}}\s?\S", re.I)
+_MARKS = frozenset(">*_-–—")
 _SIGNATURE = re.compile(r"^(?:--|—|– ?|-- )\s?$")
 _SENT_FROM = _any(
     """sent (?:from|with|via|by) (?:my |the )?, get outlook for, trimis (?:de pe|din|cu|prin|via|de la),
@@ -91,15 +92,17 @@ def _find_quote(lines: list[str]) -> int:
         stripped = line.strip()
         if not stripped:
             continue
-        if _SEPARATOR.match(line[:300]):
+        colon = ":" in line
+        # All but a few lines have neither a colon nor a mark in front, and need no pattern.
+        if (colon or stripped[0] in _MARKS) and _SEPARATOR.match(line[:300]):
             return number
-        if stripped.startswith(">"):
+        if stripped[0] == ">":
             return _with_attribution(lines, number)
-        if _RULE.match(line) and _is_head(lines, number + 1):
+        if stripped[0] in _MARKS and _RULE.match(line) and _is_head(lines, number + 1):
             return number
-        if _HEAD_FIELD.match(line[:300]) and _is_head(lines, number):
+        if colon and _HEAD_FIELD.match(line[:300]) and _is_head(lines, number):
             return number
-        if _attribution_ends(lines, number):
+        if colon and _attribution_ends(lines, number):
             return _attribution_start(lines, number)
     return len(lines)
 

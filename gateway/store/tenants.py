@@ -137,10 +137,10 @@ def find_tenant(tx: Transaction, slug: str) -> Tenant | None:
 
 def get_tenant(tx: Transaction, tenant_id: str) -> Tenant | None:
     """A tenant by id."""
-    row = tx.first(select(*_COLUMNS).where(tenant.c.tenant_id == tenant_id))
-    return _tenant(row) if row else None
+    return _tenant(row) if (row := tx.run(_GET, {"k_tenant": tenant_id}).fetchone()) else None
 
 
+_GET = Prepared(select(*_COLUMNS).where(tenant.c.tenant_id == bindparam("k_tenant")))
 _REVISION = Prepared(select(tenant.c.revision).where(tenant.c.tenant_id == bindparam("k_tenant")))
 
 
