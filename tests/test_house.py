@@ -131,6 +131,7 @@ SET_UP = tuple(
 )
 _ASKED = "documents document_pdf handed handed_document message_acts requests request_preview template_list".split()
 REQUESTS = (*(f"outbound.{name}" for name in _ASKED), "wire.capacity", "wire.workers")  # of the API
+WRITING_MAIL = tuple(f"outbound.{one}" for one in "answering attachments letterhead texts".split())  # of clerks
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "": (),
     "config": (),  # and rooms are given values, never the Config
@@ -139,16 +140,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "store": ("mail",),
     "outbound": ("store", "mail", "wire"),
     "inbound": (
-        "outbound.queue",
-        "outbound.queue_find",
-        "outbound.numbers",
-        "outbound.suppression",
-        "outbound.oauth",
-        "store",
-        "mail",
-        "wire",
+        *(f"outbound.{one}" for one in "queue queue_find numbers suppression oauth".split()),
+        *("store", "mail", "wire"),
     ),
-    "inbox": ("outbound.submission", "outbound.handed", *QUEUE_AND_SUPPRESSION, "store", "mail"),
+    "inbox": (*WRITING_MAIL, "outbound.submission", "outbound.handed", *QUEUE_AND_SUPPRESSION, "store", "mail"),
     "settings": ("outbound", "store", "mail", "wire"),  # what administrators do; so inbox stays small
     "web": ("inbox", "settings", "outbound.submission", *QUEUE_AND_SUPPRESSION, *SET_UP, *REQUESTS, "store", "mail"),
 }

@@ -16,11 +16,11 @@ from gateway.cli.common import (
     told,
     utc_now,
 )  # fmt: skip
+from gateway.cli.inbox_acts import COMMANDS
 from gateway.cli.inbox_search import reindex, saved, search
 from gateway.cli.send import letterhead_of
 from gateway.inbound.reception import UNREADABLE, Taken
 from gateway.inbound.reception import replay as replay_mail
-from gateway.inbox import acting
 from gateway.inbox.deciding import add_author, move
 from gateway.inbox.listing import VIEWS, list_page
 from gateway.inbox.reading import read_thread
@@ -37,7 +37,7 @@ def inbox() -> None:
     """Threads of the A/R inbox; with --tenant postmaster, mail to the operator."""
 
 
-for command in (search, reindex, saved):
+for command in (search, reindex, saved, *COMMANDS):
     inbox.add_command(command)
 
 
@@ -87,18 +87,6 @@ def show(context: Context, slug: str, thread: str, as_json: bool) -> None:
     for made in view.messages:
         if made.message.direction == "in" and made.message.body_text:
             click.echo(f"\n{made.message.author}:\n{made.message.body_text.strip()}")
-
-
-@inbox.command("close")
-@tenant_option
-@click.argument("thread")
-@json_option
-@pass_context
-def close(context: Context, slug: str, thread: str, as_json: bool) -> None:
-    """Close a thread: nothing more is to be done."""
-    if not context.write(acting.close, utc_now(), owner_of(context, slug)[0], [thread.lower()], "admin").threads:
-        raise click.ClickException(f"{thread!r} is not an open thread")
-    told(as_json, f"closed {thread}", closed=thread)
 
 
 @inbox.command("move")

@@ -84,7 +84,7 @@ async def accept(door: Door, handed: Handed, now: datetime) -> Receipt:
         return await door.database.write(_keep, door, desk, handed, ready, now)
 
     try:
-        return await _at_desk(door, handed.tenant_id, take)
+        return await at_desk(door, handed.tenant_id, take)
     except LimitReached as reached:
         await note_reached(door.database, door.reached, reached, handed.credential, now)
         raise
@@ -113,12 +113,12 @@ async def accept_document(door: Door, asked: Asked, now: datetime) -> Receipt:
 
     async def take(desk: Desk) -> Receipt:
         ready, stored = await _prepare_stored(door, desk, asked, now)
-        return await door.database.write(keep_stored, _terms(door), desk, asked, ready, stored, now)
+        return await door.database.write(keep_stored, terms_of(door), desk, asked, ready, stored, now)
 
-    return await _at_desk(door, asked.tenant_id, take)
+    return await at_desk(door, asked.tenant_id, take)
 
 
-async def _at_desk(door: Door, tenant_id: str, take: Callable[[Desk], Awaitable[Receipt]]) -> Receipt:
+async def at_desk(door: Door, tenant_id: str, take: Callable[[Desk], Awaitable[Receipt]]) -> Receipt:
     """Take something over with what is remembered of the tenant, read afresh when that has changed."""
     desk = await door.desks.get(tenant_id)
     for _ in range(3):
@@ -140,10 +140,11 @@ async def _at_desk(door: Door, tenant_id: str, take: Callable[[Desk], Awaitable[
 
 @foresees(lambda _door, desk, _handed, ready, _now: questions_of(desk, ready))
 def _keep(tx: Transaction, door: Door, desk: Desk, handed: Handed, ready: Ready, now: datetime) -> Receipt:
-    return keep(tx, _terms(door), desk, handed, ready, now)
+    return keep(tx, terms_of(door), desk, handed, ready, now)
 
 
-def _terms(door: Door) -> Terms:
+def terms_of(door: Door) -> Terms:
+    """How a door of this node queues."""
     return Terms(door.node if door.has_room() else "", door.lease_ms, door.retry)
 
 

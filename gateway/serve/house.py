@@ -44,6 +44,7 @@ from gateway.serve.parts import (
 from gateway.serve.polling import make_poller
 from gateway.serve.receiving import make_reception
 from gateway.serve.seat import Seat, seat_config
+from gateway.serve.waking import keep_waking
 from gateway.serve.workshop import make_workshop
 from gateway.store.bell import listen
 from gateway.store.database import Database
@@ -129,7 +130,7 @@ async def open_house(
         delivery = make_delivery(config, database, letterhead, desks, router, workers, clock, seat, former)
         door = make_door(config, database, letterhead, desks, delivery, workers)
         stack.push_async_callback(_end, delivery, asyncio.create_task(delivery.run(), name="delivery"))
-        _run_beside(stack, listen(database, delivery.poke))
+        _run_beside(stack, listen(database, delivery.poke), *([keep_waking(database, clock)] if seat.first else []))
         reception = make_reception(config, database, letterhead, workers, resolver if asks_dns else None)
         if seat.first:
             poller, index = make_poller(config, reception, seal, clock), Indexing(database, config.node, clock)
