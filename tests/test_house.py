@@ -357,7 +357,7 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "gateway/store/database.py": (320, "the door of the database, with its ids and times"),
     "gateway/store/threads.py": (310, "one table, whose states follow from one another"),
     "gateway/store/transaction.py": (340, "all that differs between the dialects, in one view of them"),
-    "gateway/store/schema.py": (800, "every table, in one place"),
+    "gateway/store/schema.py": (860, "every table, in one place"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {
     "gateway/outbound/queue.py:enqueue": (54, "a row of twenty columns, each said once"),

@@ -33,6 +33,7 @@ COMMANDS = {
     "queue": "queue",
     "trace": "trace",
     "events": "events",
+    "webhook": "webhook",
     "inbox": "inbox",
     "suppression": "suppression",
     "mailbox": "mailbox",

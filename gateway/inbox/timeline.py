@@ -50,6 +50,8 @@ _RECEIVED_OTHER = ("reply.received", msgid("mail from %(author)s: %(subject)s"))
 _SENTENCES: dict[str, str] = {
     "document.received": msgid("the billing system handed the document over"),
     "document.updated": msgid("the billing system changed the document (revision %(revision)s)"),
+    "document.paid": msgid("the document is paid"),
+    "document.voided": msgid("the document is void"),
     "message.refused": msgid("not accepted from %(credential)s: %(why)s"),
     "message.stored": msgid("kept and not sent: %(why)s"),
     "message.held": msgid("put on hold: %(why)s"),
@@ -80,6 +82,8 @@ _SENTENCES: dict[str, str] = {
         "a message of %(size)s bytes in your mailbox %(mailbox)s is too large and stays there: "
         "%(subject)s, from %(from)s"
     ),
+    "webhook.disabled": msgid("the webhook %(url)s was turned off (%(words)s)"),
+    "webhook.enabled": msgid("%(by)s turned the webhook %(url)s on again"),
     "domain.check_changed": msgid("the DNS of %(domain)s was checked: %(words)s"),
     "domain.key_changed": msgid("the signing key %(selector)s of %(domain)s is %(state)s now"),
     "domain.unaligned": msgid(

@@ -15,6 +15,7 @@ from gateway.outbound import automation
 from gateway.outbound.control import Control
 from gateway.outbound.customers import keep_customer, keep_mailed
 from gateway.outbound.desk import Desk, Stale
+from gateway.outbound.document_keeping import keep_document
 from gateway.outbound.document_mail import stored
 from gateway.outbound.handed import Asked, Handed, Ready, Receipt
 from gateway.outbound.limits import spend
@@ -24,7 +25,7 @@ from gateway.outbound.reminding import follow_document
 from gateway.outbound.retry import Retry
 from gateway.outbound.suppression import get_suppressed
 from gateway.store.database import Transaction, random_bytes, to_ms
-from gateway.store.documents import StoredDocument, get_document, mark_sent, put_document
+from gateway.store.documents import StoredDocument, get_document, mark_sent
 from gateway.store.events import add_event
 from gateway.store.idempotency import Remembered, find_key, remember_key
 from gateway.store.messages import DATED, Message, add_message
@@ -138,10 +139,7 @@ def _place(tx: Transaction, now_ms: int, desk: Desk, ready: Ready) -> tuple[Read
     thread_id = thread_of_document(tx, now_ms, tenant_id, key, document.number, ready.customer)
     customer = keep_customer(tx, now_ms, tenant_id, document, ready.named)
     row = stored(document, thread_id, document.canonical(), customer)
-    kept = put_document(tx, now_ms, tenant_id, row)
-    if kept != "unchanged":
-        data = {"type": document.type, "id": document.id, "revision": document.revision}
-        add_event(tx, now_ms, tenant_id, f"document.{kept}", thread_id=thread_id, message_id=message.id, data=data)
+    kept = keep_document(tx, now_ms, tenant_id, row, message.id)
     if kept == "updated":
         follow_document(tx, now_ms, tenant_id, (document.type, document.id), thread_id, document.status)
     # what is sent by hand is what was handed over; an automatic mail holds the document as it is when it goes (S28)

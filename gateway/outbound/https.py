@@ -1,8 +1,9 @@
-"""One bounded HTTPS exchange with somebody else's server: a policy is fetched, a report is handed over.
+"""One bounded HTTPS exchange with somebody else's server: a policy is fetched, a report or an event is handed over.
 
-Called by `outbound.mta_sts` and `outbound.tls_reports`. Promises an answer of at most `limit` bytes within `seconds`,
-or `Unfetched` with a type of RFC 8460; the certificate must be trusted and name the host; no redirect is followed, no
-proxy used, no cookie kept. The caller names the addresses, so that none is dialled which it would not allow.
+Called by `outbound.mta_sts`, `outbound.tls_reports` and `outbound.webhook_post`. Promises an answer of at most `limit`
+bytes within `seconds`, or `Unfetched` with a type of RFC 8460; the certificate must be trusted and name the host; no
+redirect is followed, no proxy used, no cookie kept. The caller names the addresses, so that none is dialled which it
+would not allow.
 """
 
 import asyncio
@@ -10,8 +11,9 @@ import contextlib
 import http.client
 import io
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, cast
 
 from gateway.mail.status import clean
@@ -49,23 +51,33 @@ async def fetch(
     limit: int = 64 * 1024,
     seconds: float = 60,
     post: tuple[str, bytes] | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    secure: bool = True,
+    cut: bool = False,
 ) -> Answer:
-    """GET a path, or POST a (content type, body) to it. Raises Unfetched."""
+    """GET a path, or POST a (content type, body) to it, with further `headers` (ASCII). Raises Unfetched.
+
+    Without `secure` there is no TLS. With `cut` a larger answer is cut, and one that ends early is taken as it is.
+    """
     if not addresses:
         raise Unfetched("sts-policy-fetch-error", f"{host} has no address that may be dialled")
     try:
         async with asyncio.timeout(seconds):
-            raw = await _first(host, addresses, _request(host, port, path, post), port, context, limit)
+            request = _request(host, port if port != (443 if secure else 80) else 0, path, post, headers)
+            tls = (context or default_context(True)) if secure else None
+            raw = await _first(host, addresses, request, port, tls, limit)
     except TimeoutError:
         raise Unfetched("sts-policy-fetch-error", f"no answer from https://{host} within {seconds:g} s") from None
-    return _read(host, raw, limit)
+    return _read(host, raw, limit, cut=cut)
 
 
-def _request(host: str, port: int, path: str, post: tuple[str, bytes] | None) -> bytes:
-    name = host if port == 443 else f"{host}:{port}"
+def _request(host: str, port: int, path: str, post: tuple[str, bytes] | None, headers: Mapping[str, str]) -> bytes:
+    host = f"[{host}]" if ":" in host else host
+    name = f"{host}:{port}" if port else host
     lines = [
         f"{'POST' if post else 'GET'} {path} HTTP/1.1", f"Host: {name}", f"User-Agent: {_AGENT}", "Accept: */*",
         "Accept-Encoding: identity", "Connection: close",
+        *(f"{field}: {value}" for field, value in headers.items()),
     ]  # fmt: skip
     if post:
         lines += [f"Content-Type: {post[0]}", f"Content-Length: {len(post[1])}"]
@@ -73,14 +85,14 @@ def _request(host: str, port: int, path: str, post: tuple[str, bytes] | None) ->
 
 
 async def _first(
-    host: str, addresses: Sequence[str], request: bytes, port: int, context: ssl.SSLContext | None, limit: int
+    host: str, addresses: Sequence[str], request: bytes, port: int, tls: ssl.SSLContext | None, limit: int
 ) -> bytes:
     """The raw answer of the first address that takes the connection."""
     trouble: Exception = Unfetched("sts-policy-fetch-error", f"nobody answers at {host}")
     for address in addresses:
         try:
             reader, writer = await asyncio.open_connection(
-                address, port, ssl=context or default_context(True), server_hostname=host, limit=_HEADERS
+                address, port, ssl=tls, server_hostname=host if tls else None, limit=_HEADERS
             )
         except ssl.SSLCertVerificationError as error:
             words = f"the certificate of https://{host} proves nothing: {error.verify_message}"
@@ -120,17 +132,17 @@ class _Received:
         return io.BytesIO(self._raw)
 
 
-def _read(host: str, raw: bytes, limit: int) -> Answer:
+def _read(host: str, raw: bytes, limit: int, *, cut: bool) -> Answer:
     try:
         response = http.client.HTTPResponse(cast(Any, _Received(raw)))
         response.begin()
-        body = response.read(limit + 1)
+        body = response.read(limit if cut else limit + 1)
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     except (http.client.HTTPException, ValueError, OSError) as error:
         words = f"https://{host} does not speak HTTP: {type(error).__name__}"
         raise Unfetched("sts-policy-fetch-error", words) from error
     if len(body) > limit:
         raise Unfetched("sts-policy-invalid", f"the answer of https://{host} is larger than {limit} bytes")
-    if response.length:
+    if response.length and not cut:
         raise Unfetched("sts-policy-fetch-error", f"the answer of https://{host} was cut short")
     return Answer(response.status, kind, body)

@@ -26,6 +26,7 @@ from gateway.outbound.submission import Door
 from gateway.outbound.tenant_routes import TenantRoutes
 from gateway.outbound.tls_reporting import TlsReports
 from gateway.outbound.tls_tally import Tally
+from gateway.outbound.webhooks import Webhooks
 from gateway.serve.doorsteps import DRAIN_SECONDS, Ports, open_doorsteps
 from gateway.serve.indexing import Indexing
 from gateway.serve.lock import former_names, hold
@@ -37,6 +38,7 @@ from gateway.serve.parts import (
     make_door,
     make_letterhead,
     make_policies,
+    make_post,
     make_resolver,
     make_route,
     read_seal,
@@ -110,8 +112,7 @@ async def open_house(
     others serve policies and take reports; `seat`: which of a node's processes this is. Raises ConfigError.
     """
     async with contextlib.AsyncExitStack() as stack:
-        former = former_names(config, seat)
-        config, seal = seat_config(config, seat), read_seal(config)
+        former, seal, config = former_names(config, seat), read_seal(config), seat_config(config, seat)
         stack.enter_context(hold(config))
         database = _open_database(stack, config)
         workers = WorkerPool(config.workers.count, config.workers.memory, preload=_PRELOAD)
@@ -130,11 +131,12 @@ async def open_house(
         delivery = make_delivery(config, database, letterhead, desks, router, workers, clock, seat, former)
         door = make_door(config, database, letterhead, desks, delivery, workers)
         stack.push_async_callback(_end, delivery, asyncio.create_task(delivery.run(), name="delivery"))
-        _run_beside(stack, listen(database, delivery.poke), *([keep_waking(database, clock)] if seat.first else []))
+        post = make_post(config, resolver, https_port)
+        _run_beside(stack, listen(database, delivery.poke), Webhooks(database, seal, post, clock).run())
         reception = make_reception(config, database, letterhead, workers, resolver if asks_dns else None)
         if seat.first:
             poller, index = make_poller(config, reception, seal, clock), Indexing(database, config.node, clock)
-            _run_beside(stack, ReminderRuns(door, clock).run(), poller.run(), index.run())
+            _run_beside(stack, ReminderRuns(door, clock).run(), poller.run(), index.run(), keep_waking(database, clock))
         shop = make_workshop(config, door, seal, workers, router, resolver, clock)
         ports = await open_doorsteps(stack, config, door, reception, database, letterhead, clock, seat, shop)
         _say_ready(config, seat, ports)

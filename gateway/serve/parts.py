@@ -26,6 +26,7 @@ from gateway.outbound.routing import Route, Router
 from gateway.outbound.smtp_terms import Tls
 from gateway.outbound.submission import Door
 from gateway.outbound.tls_policy import TlsPolicies
+from gateway.outbound.webhook_post import Post
 from gateway.serve.seat import Seat
 from gateway.store.database import Database
 from gateway.store.sealed import Seal, read_key_file
@@ -142,6 +143,11 @@ def make_policies(config: Config, database: Database, resolver: Resolver, https_
     """The TLS policies of the recipients' domains."""
     fetch = partial(fetch_policy, find=resolver.addresses, port=https_port)
     return TlsPolicies(database, resolver.questions, fetch, config.delivery.port)
+
+
+def make_post(config: Config, resolver: Resolver, https_port: int = 443) -> Post:
+    """The way to endpoints of webhooks: into private networks, and without TLS, only where mail may go there too."""
+    return Post(resolver.addresses, resolver.allows, config.delivery.allow_private, https_port)
 
 
 def house_names(config: Config) -> OwnNames:

@@ -17,7 +17,7 @@ from gateway.store.schema import event
 
 TYPES = frozenset(
     """
-    document.received document.updated
+    document.received document.updated document.paid document.voided
     message.accepted message.refused message.stored message.held message.canceled message.rendered message.queued
     message.released
     message.linked pdf.downloaded
@@ -33,6 +33,7 @@ TYPES = frozenset(
     contact.corrected bounce.dismissed
     smtp_account.failed smtp_account.recovered message.rerouted
     mailbox.failed mailbox.recovered mailbox.skipped
+    webhook.disabled webhook.enabled
     domain.check_changed domain.key_changed domain.unaligned domain.aligned
     """.split()
 )

@@ -675,6 +675,44 @@ mailbox = Table(
     comment="store/mailboxes",
 )
 
+endpoint = Table(
+    "endpoint",
+    metadata,
+    _key(),
+    _key("endpoint_id"),
+    _text("url"),
+    _text("types"),  # JSON list of the events that are wanted; "" for all
+    Column("secrets_sealed", LargeBinary, nullable=False),  # JSON: the newest, and those that sign along for a while
+    Column("state", String(10), nullable=False, server_default="ok"),  # ok | failing | disabled
+    _text("words"),  # of its last failure
+    _at("changed_at", nullable=False),  # when it came to this state
+    Column("cursor", _ID, nullable=False, server_default=""),  # all events up to here were delivered, or given up
+    _number("tries"),  # of the event after the cursor
+    _at("first_tried_at"),  # that event, with failure
+    _at("next_at", nullable=False),
+    _text("leased_by"),  # one turn of one node, until leased_until
+    _at("leased_until"),
+    _at("created_at", nullable=False),
+    Index("endpoint_next", "next_at"),
+    comment="store/webhooks",
+)
+
+endpoint_attempt = Table(
+    "endpoint_attempt",
+    metadata,
+    _key(),
+    _key("endpoint_id"),
+    _key("attempt_id"),
+    _id("event_id"),
+    _text("type"),  # of the event
+    _at("at", nullable=False),
+    _number("milliseconds"),
+    _number("code"),  # of HTTP; 0: no answer
+    Column("outcome", String(10), nullable=False),  # store/webhooks.OUTCOMES
+    _text("words"),
+    comment="store/webhooks",
+)
+
 event = Table(
     "event",
     metadata,

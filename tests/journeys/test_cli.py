@@ -380,3 +380,15 @@ def test_events_are_read_on_from_the_last_one(shell: Shell) -> None:
     assert "did you mean recipient.bounced?" in shell("events", "--type", "recipient.bounce", status=2).err
     assert shell("events", "--since", "2099-01-01").out == "no events\n"
     assert "is no time" in shell("events", "--since", "soon", status=2).err
+
+
+def test_webhooks_are_added_tried_and_removed(shell: Shell) -> None:
+    url = "https://127.0.0.1:9/hooks"
+    made = shell("webhook", "add", url, "--type", "recipient.bounced", "--json").json
+    shell.secrets.append(made["secret"])
+    listed = shell("webhook", "list", "--json").json
+    assert [(one["id"], one["url"], one["types"]) for one in listed] == [(made["endpoint"], url, ["recipient.bounced"])]
+    assert "no address that may be dialled" in shell("webhook", "test", made["endpoint"], status=1).out
+    assert [one["type"] for one in shell("webhook", "log", made["endpoint"], "--json").json] == ["webhook.test"]
+    shell("webhook", "rm", made["endpoint"])
+    assert "no endpoint" in shell("webhook", "rm", made["endpoint"], status=1).err

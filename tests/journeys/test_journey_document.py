@@ -121,6 +121,23 @@ def test_the_same_invoice_again_joins_its_thread_and_a_new_revision_is_drawn_ane
     asyncio.run(run())
 
 
+def test_that_a_document_was_paid_is_said_once(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            totals = {"total": "1200.00", "paid": "1200.00", "balance": "0.00"}
+            sent = await journey.queue(mail(document()), "ana@client.test")
+            assert not await journey.events(sent.thread_id, "document.paid")
+            for revision, notes in ((2, "O notă"), (3, "Mulțumim")):
+                made = document(revision=revision, notes=notes, status="paid", totals=totals)
+                raw = document_mail(made, now=datetime.now(UTC))
+                answer = await journey.submit(b"X-AR-Event: invoice.paid\r\n" + raw, "ana@client.test")
+                assert "Stored only" in answer.text, answer
+            assert len(await journey.events(sent.thread_id, "document.updated")) == 2
+            assert len(await journey.events(sent.thread_id, "document.paid")) == 1
+
+    asyncio.run(run())
+
+
 def test_two_quick_mails_about_one_document_each_hold_what_was_handed_over(place: Place) -> None:
     async def run() -> None:
         async with open_journey(place) as journey:
