@@ -55,6 +55,8 @@ async def show_thread(
     images: str = "",
     did: str = "",
     undo: str = "",
+    sent: str = "",
+    back: str = "",
 ) -> Response:
     """A thread with all that belongs to it; what was new in it has now been seen."""
     site, tenant_id, user_id = site_of(request), visit.tenant.id, visit.session.user.id
@@ -69,6 +71,8 @@ async def show_thread(
         found=found,
         lines=timeline(found),
         back=view if view in VIEWS else "todo",
+        sent=sent[:20],
+        sent_undo=back[:2000],
         counts=await site.database.read(count_views, tenant_id, user_id),
         others=await _others(request, visit, thread_id),
         images=images,

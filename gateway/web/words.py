@@ -285,6 +285,7 @@ KEYS: tuple[tuple[str, str], ...] = (
 
 # What was just done to threads, as the bar says it that offers it back.
 DID: dict[str, str] = {
+    "correct": msgid("The address is corrected; what it missed is on its way."),
     "close": msgid("Done:"),
     "reopen": msgid("On the to-do list again:"),
     "wait": msgid("Waits for the customer:"),

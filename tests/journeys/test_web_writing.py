@@ -1,0 +1,106 @@
+"""Answering and searching on the pages: an answer leaves in ten seconds or comes back into its form; searches are kept."""
+
+import asyncio
+import html
+import re
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from fastapi import FastAPI
+from journeys.bench_settings import make_bench
+from journeys.inbox_seed import NOW, House, open_house
+from journeys.test_settings import ORIGIN, Admin
+from sqlalchemy import select
+
+from gateway.inbox.indexing import index_threads
+from gateway.outbound.queue import find_deliveries
+from gateway.settings.workshop import Workshop
+from gateway.store.database import Database
+from gateway.store.messages import get_message
+from gateway.store.schema import delivery
+from gateway.store.tenants import list_tenants
+from gateway.web.app import make_app
+
+
+@pytest.fixture
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    opened = Database(f"sqlite:///{tmp_path_factory.mktemp('writing') / 'gateway.db'}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def house(database: Database) -> House:
+    return open_house(database)
+
+
+@pytest.fixture
+def workshop(database: Database, house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    with make_bench(database, tmp_path_factory.mktemp("bench"), lambda: NOW) as made:
+        yield made
+
+
+@pytest.fixture
+def admin(database: Database, workshop: Workshop) -> Admin:
+    app: FastAPI = make_app(database, clock=lambda: NOW, public_url=ORIGIN, workshop=workshop)
+    return Admin(app)
+
+
+def tenant_of(database: Database) -> str:
+    return next(one.id for one in database.read_now(list_tenants) if one.slug.startswith("alfa"))
+
+
+def field(page: str, name: str) -> str:
+    found = re.search(rf'name="{name}"[^>]*? value="([^"]*)"', page)
+    assert found, name
+    return html.unescape(found[1])
+
+
+def test_an_answer_goes_to_its_author_and_comes_back_as_a_draft(admin: Admin, house: House, database: Database) -> None:
+    thread_id, tenant_id = house.threads["paid"], tenant_of(database)
+    page = admin.get(f"/inbox/{thread_id}/reply")
+    assert "@" in field(page, "to") and field(page, "subject").startswith("Re:")
+    form = {name: field(page, name) for name in ("to", "subject", "message", "seen")}
+    where = admin.post(f"/inbox/{thread_id}/reply", **form, text="Mulțumim, am primit plata.", then="closed")
+    message_id = parse_qs(urlsplit(where).query)["sent"][0]
+    made = database.read_now(get_message, tenant_id, message_id)
+    assert made is not None and made.thread_id == thread_id and made.recipients == form["to"]
+    waiting = database.read_now(
+        lambda tx: tx.first(select(delivery.c.next_attempt_at).where(delivery.c.message_id == message_id))
+    )
+    assert waiting[0] == int(NOW.timestamp() * 1000) + 10_000
+    shown = admin.get(where)
+    back = admin.post(f"/inbox/{thread_id}/unsend", message=message_id, back=field(shown, "back"))
+    assert "Mulțumim, am primit plata." in admin.get(back)
+    states = database.read_now(lambda tx: tx.all(select(delivery.c.state).where(delivery.c.message_id == message_id)))
+    assert [row[0] for row in states] == ["cancelled"] and database.read_now(find_deliveries, tenant_id, message_id)
+    admin.post(f"/inbox/{thread_id}/unsend", message=message_id, expect=409)
+
+
+def test_an_answer_that_cannot_go_keeps_its_words(admin: Admin, house: House) -> None:
+    thread_id = house.threads["paid"]
+    page = admin.post(f"/inbox/{thread_id}/reply", expect=409, to="no address", subject="x", text="Bună ziua, Ana")
+    assert "Bună ziua, Ana" in page and 'role="alert"' in page
+
+
+def test_an_answer_of_another_tenant_cannot_be_taken_back(admin: Admin, house: House) -> None:
+    foreign = house.messages["foreign answer"]
+    admin.post(f"/inbox/{house.threads['paid']}/unsend", expect=404, message=foreign)
+
+
+def test_a_search_marks_what_it_found_and_is_kept(admin: Admin, house: House, database: Database) -> None:
+    asyncio.run(index_threads(database, tenant_of(database), list(house.threads.values())))
+    page = admin.get("/inbox/search?q=number:2026-0117")
+    assert house.threads["paid"] in page and "Secret" not in page
+    admin.post("/inbox/search", q="is:open", name="Deschise")
+    page = admin.get("/inbox/search")
+    assert "Deschise" in page and "/inbox/search?q=is%3Aopen" in page
+    admin.post("/inbox/search", forget=re.findall(r'name="forget" value="(\w+)"', page)[0])
+    assert "Deschise" not in admin.get("/inbox/search")
+    admin.post("/inbox/search", forget="nothing", expect=404)
+
+
+def test_a_search_that_makes_no_sense_is_explained(admin: Admin) -> None:
+    answer = admin.browser.get("/inbox/search?q=amount:many")
+    assert answer.status_code == 400 and "wants an amount" in answer.text
