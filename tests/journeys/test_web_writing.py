@@ -1,4 +1,4 @@
-"""Answering and searching on the pages: an answer leaves in ten seconds or comes back into its form; searches are kept."""
+"""Answering and searching on the pages: an answer leaves in ten seconds or comes back into its form."""
 
 import asyncio
 import html
@@ -19,6 +19,7 @@ from gateway.settings.workshop import Workshop
 from gateway.store.database import Database
 from gateway.store.messages import get_message
 from gateway.store.schema import delivery
+from gateway.store.search_progress import begin_following
 from gateway.store.tenants import list_tenants
 from gateway.web.app import make_app
 
@@ -90,6 +91,7 @@ def test_an_answer_of_another_tenant_cannot_be_taken_back(admin: Admin, house: H
 
 
 def test_a_search_marks_what_it_found_and_is_kept(admin: Admin, house: House, database: Database) -> None:
+    database.write_now(begin_following, 120_000)
     asyncio.run(index_threads(database, tenant_of(database), list(house.threads.values())))
     page = admin.get("/inbox/search?q=number:2026-0117")
     assert house.threads["paid"] in page and "Secret" not in page
