@@ -22,6 +22,7 @@ from gateway.web.api.callers import Api
 from gateway.web.pages import STATIC_TYPES, environment, error_page, static_file
 from gateway.web.safety import Wall
 from gateway.web.settings import (
+    api_keys,
     company,
     credentials,
     delivery,
@@ -31,6 +32,7 @@ from gateway.web.settings import (
     suppressions,
     triggers,
     users,
+    webhooks,
 )
 from gateway.web.settings import templates as mail_templates
 from gateway.web.site import SignIn, Site, origins_of
@@ -38,7 +40,10 @@ from gateway.web.translation import LANGUAGES
 
 log = structlog.get_logger()
 
-SETTINGS = (mail_templates, triggers, delivery, server, domains, mailboxes, company, suppressions, users, credentials)
+SETTINGS = (
+    mail_templates, triggers, delivery, server, domains, mailboxes, company, suppressions, users, credentials, api_keys,
+    webhooks,
+)  # fmt: skip
 
 
 def make_app(

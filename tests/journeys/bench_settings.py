@@ -24,6 +24,7 @@ from gateway.store.mailbox_account import Account
 from gateway.store.mailboxes import add_mailbox
 from gateway.store.routes import Secret
 from gateway.store.sealed import Seal, write_key_file
+from gateway.store.webhooks import add_endpoint
 from gateway.wire.workers import WorkerPool
 
 
@@ -43,8 +44,9 @@ def make_bench(database: Database, folder: Path, clock: Callable[[], datetime]) 
         workers.close()
 
 
-def seed_foreign(tx: Transaction, seal: Seal, house: House) -> None:
-    """What only the tenant beta has: a domain and a mailbox."""
+def seed_foreign(tx: Transaction, seal: Seal, house: House) -> str:
+    """What only the tenant beta has: a domain, a mailbox, and an endpoint of webhooks, whose id this is."""
     add_domain(tx, NOW, house.other, "beta.example")
     account = Account(host="127.0.0.1", port=9, username="b", security="tls")
     add_mailbox(tx, NOW, seal, house.other, "beta", account, Secret(password="x"))
+    return add_endpoint(tx, NOW, seal, house.other, "https://beta.example/hook")[0].id

@@ -186,6 +186,7 @@ OF_THE_SETTINGS = [
     *("/settings/credentials", "/settings/credentials/revoke", "/settings/suppressions/remove"),
     *("/settings/triggers/hour", "/settings/triggers/reminders", "/settings/company/logo/remove"),
     *("/settings/domains", "/settings/domains/{name}/check"),
+    *("/settings/api-keys", "/settings/api-keys/revoke", "/settings/webhooks", "/settings/webhooks/{endpoint_id}"),
 ]
 UPLOADS = ["/settings/company/logo", "/settings/suppressions/import"]  # tested in test_settings
 WRITING = ("reply", "unsend", "correct")
@@ -208,7 +209,9 @@ def test_a_change_needs_the_token_and_our_own_origin(
     clerk = log_in(app, "ion@alfa.example", "ro")  # who may do anything
     right = token(clerk.get("/inbox").text)
     form = {"csrf": right if csrf == "right" else csrf, "language": "ro"}
-    there = path.format(thread_id=house.threads["paid"], key="new_invoice", user_id=house.users["boss"], name="x")
+    there = path.format(
+        thread_id=house.threads["paid"], key="new_invoice", user_id=house.users["boss"], name="x", endpoint_id="x"
+    )
     assert clerk.post(there, data=form, headers=headers).status_code == 403
     assert clerk.get("/inbox").status_code == 200
 
@@ -225,7 +228,7 @@ def test_every_post_route_is_among_the_tested_changes(app: FastAPI) -> None:
 
 def test_a_clerk_has_no_settings_and_an_auditor_only_looks(app: FastAPI, house: House) -> None:
     clerk, auditor = log_in(app), log_in(app, "audit@alfa.example")
-    ids = {"key": "new_invoice", "user_id": house.users["boss"], "name": "beta.example"}
+    ids = {"key": "new_invoice", "user_id": house.users["boss"], "name": "beta.example", "endpoint_id": "x"}
     for route in routes(app):
         if not route.path.startswith("/settings"):
             continue
@@ -303,6 +306,7 @@ OWNED = {
     "/inbox/messages/{message_id}/parts/{number}": "/inbox/messages/{mail}/parts/1",
     "/inbox/messages/{message_id}/html": "/inbox/messages/{mail}/html",
     "/documents/{type}/{name:path}": "/documents/invoice/only_beta.pdf",
+    "/settings/webhooks/{endpoint_id}": "/settings/webhooks/{hook}",
     "/settings/users/{user_id}": "/settings/users/{boss}",
     "/settings/users/{user_id}/password": "/settings/users/{boss}/password",
     "/settings/domains/{name}": "/settings/domains/beta.example",
@@ -319,8 +323,8 @@ def test_what_is_another_tenants_is_not_found_on_every_route(
     app: FastAPI, house: House, database: Database, workshop: Workshop
 ) -> None:
     clerk, owner = log_in(app, "ion@alfa.example", "ro"), log_in(app, "boss@beta.example")
-    database.write_now(seed_foreign, workshop.seal, house)
-    names = {"foreign": house.threads["foreign"], "mail": house.messages["foreign answer"], **house.users}
+    hook = database.write_now(seed_foreign, workshop.seal, house)
+    names = {"foreign": house.threads["foreign"], "mail": house.messages["foreign answer"], "hook": hook, **house.users}
     assert {route.path for route in routes(app)} == OPEN | PROVEN | set(OWNED)
     for route in routes(app):
         if route.path in OPEN | PROVEN:
@@ -332,7 +336,7 @@ def test_what_is_another_tenants_is_not_found_on_every_route(
                 form = {"csrf": token(browser.get("/inbox").text), "message": names["mail"],
                         "to": "" if path.endswith("/reply") else names["foreign"],
                         f"t.{names['foreign']}": "1", "action": "send" if "scheduled" in path else "close",
-                        "text": "x", "on": "2026-12-01"}  # fmt: skip
+                        "text": "x", "on": "2026-12-01", "since": "2026-12-01"}  # fmt: skip
                 form |= MAILBOX | {"role": "admin", "may": "yes"}
                 data = form if method == "POST" else None
                 answers[browser] = browser.request(method, path, data=data, headers=FORM)
@@ -350,6 +354,7 @@ def test_a_stranger_gets_nothing_on_any_route(app: FastAPI, house: House) -> Non
         "foreign": house.threads["foreign"],
         "mail": house.messages["foreign answer"],
         "key": "refund",
+        "hook": "x",
         **house.users,
     }
     browser = visit(app)

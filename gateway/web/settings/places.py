@@ -46,6 +46,8 @@ PLACES = (
     Place("/settings/suppressions", msgid("Stopped addresses")),
     Place("/settings/users", msgid("Users")),
     Place("/settings/credentials", msgid("Access for billing systems")),
+    Place("/settings/api-keys", msgid("API keys")),
+    Place("/settings/webhooks", msgid("Webhooks")),
 )
 
 

@@ -1,0 +1,77 @@
+"""Keys of the API and webhooks on their pages: what is secret is shown once, and what is revoked stays visible."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from journeys.bench_settings import make_bench
+from journeys.inbox_seed import NOW, House, open_house
+from journeys.test_settings import ORIGIN, Admin
+
+from gateway.settings.workshop import Workshop
+from gateway.store.api_keys import find_api_key
+from gateway.store.database import Database
+from gateway.store.webhooks import list_endpoints, read_secrets
+from gateway.web.app import make_app
+
+
+@pytest.fixture
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    opened = Database(f"sqlite:///{tmp_path_factory.mktemp('access') / 'gateway.db'}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def house(database: Database) -> House:
+    return open_house(database)
+
+
+@pytest.fixture
+def workshop(database: Database, house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    with make_bench(database, tmp_path_factory.mktemp("bench"), lambda: NOW) as made:
+        yield made
+
+
+@pytest.fixture
+def admin(database: Database, workshop: Workshop) -> Admin:
+    return Admin(make_app(database, clock=lambda: NOW, public_url=ORIGIN, workshop=workshop))
+
+
+def test_a_key_is_shown_once_works_with_its_scopes_and_ends(admin: Admin, database: Database) -> None:
+    page = admin.post("/settings/api-keys", 200, label="ERP", lasts="90", **{"s.events:read": "1"})
+    text = re.findall(r"<code>(gwk_\w{20,})</code>", page)[0]
+    found = database.read_now(find_api_key, NOW, text)
+    assert found is not None and found.scopes == ("events:read",) and found.label == "ERP"
+    assert found.expires_at is not None and (found.expires_at - NOW).days == 90
+    page = admin.get("/settings/api-keys")
+    assert text not in page and "ERP" in page
+    admin.post("/settings/api-keys/revoke", prefix=found.prefix)
+    assert database.read_now(find_api_key, NOW, text) is None
+    admin.post("/settings/api-keys/revoke", 404, prefix=found.prefix)
+
+
+def test_an_endpoint_is_added_rotated_rewound_and_removed(
+    admin: Admin, database: Database, workshop: Workshop, house: House
+) -> None:
+    page = admin.post("/settings/webhooks", 200, url="https://erp.example/hook", types="recipient.bounced")
+    secret = re.findall(r"<code>(whsec_[^<]+)</code>", page)[0]
+    (one,) = database.read_now(list_endpoints, house.tenant)
+    assert one.types == frozenset({"recipient.bounced"})
+    now_ms = int(NOW.timestamp() * 1000)
+    assert database.read_now(read_secrets, workshop.seal, now_ms, house.tenant, one.id) == [secret]
+    page = admin.post(f"/settings/webhooks/{one.id}", 200, action="rotate")
+    fresh = re.findall(r"<code>(whsec_[^<]+)</code>", page)[0]
+    assert database.read_now(read_secrets, workshop.seal, now_ms, house.tenant, one.id) == [fresh, secret]
+    admin.post(f"/settings/webhooks/{one.id}", action="replay", since="2026-11-01")
+    (again,) = database.read_now(list_endpoints, house.tenant)
+    assert again.cursor < one.cursor
+    admin.post(f"/settings/webhooks/{one.id}", 422, action="replay", since="soon")
+    assert fresh not in admin.get(f"/settings/webhooks/{one.id}")
+    admin.post(f"/settings/webhooks/{one.id}", action="remove")
+    assert not database.read_now(list_endpoints, house.tenant)
+
+
+@pytest.mark.parametrize(("url", "types"), [("http://10.0.0.1/x", ""), ("https://erp.example/", "no.such")])
+def test_what_cannot_be_an_endpoint_is_refused_in_words(admin: Admin, url: str, types: str) -> None:
+    assert 'role="alert"' in admin.post("/settings/webhooks", 422, url=url, types=types)
