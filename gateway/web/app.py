@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from gateway.settings.workshop import Workshop
 from gateway.store.database import Database, StoreUnavailable
-from gateway.web import auth, files, inbox, inbox_acts, inbox_reply, inbox_search, preferences, shared_files
+from gateway.web import auth, bounces, files, inbox, inbox_acts, inbox_reply, inbox_search, preferences, shared_files
 from gateway.web.api.app import make_api
 from gateway.web.api.callers import Api
 from gateway.web.pages import STATIC_TYPES, environment, error_page, static_file
@@ -69,7 +69,7 @@ def make_app(
     app.state.site = Site(
         database, clock, secure, origins, operator_language, preferences_key=preferences_key, workshop=workshop
     )
-    for room in (auth, inbox_search, inbox, inbox_acts, inbox_reply, files, preferences, shared_files):
+    for room in (auth, bounces, inbox_search, inbox, inbox_acts, inbox_reply, files, preferences, shared_files):
         app.include_router(room.router)
     for page in SETTINGS:
         app.include_router(page.router)

@@ -28,6 +28,7 @@ class Area:
 
 AREAS = (
     Area("/inbox", msgid("Inbox")),
+    Area("/bounces", msgid("Bounced addresses")),
     Area("/settings", msgid("Settings"), ("admin", "auditor")),
 )
 

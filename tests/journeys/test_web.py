@@ -191,7 +191,7 @@ OF_THE_SETTINGS = [
 UPLOADS = ["/settings/company/logo", "/settings/suppressions/import"]  # tested in test_settings
 WRITING = ("reply", "unsend", "correct")
 OF_A_THREAD = [f"/inbox/{{thread_id}}/{what}" for what in ("move", "contact", "note", "promise", *WRITING)]
-OF_THREADS = ["/inbox/search", "/inbox/act", "/inbox/undo", "/inbox/scheduled"]
+OF_THREADS = ["/bounces", "/inbox/search", "/inbox/act", "/inbox/undo", "/inbox/scheduled"]
 CHANGES = ["/logout", "/language", *OF_THREADS, *OF_A_THREAD, *OF_THE_SETTINGS]
 
 
@@ -287,7 +287,8 @@ OWN = {  # of the tenant as a whole
     "/settings/suppressions.csv", "/settings/delivery/oauth",
 }  # fmt: skip
 OPEN = {  # name nothing that has an owner
-    "/", "/inbox", "/inbox/search", "/inbox/undo", "/login", "/logout", "/language", "/health", "/static/{name}",
+    "/", "/inbox", "/bounces", "/bounces.csv",
+    "/inbox/search", "/inbox/undo", "/login", "/logout", "/language", "/health", "/static/{name}",
 }  # fmt: skip
 PROVEN = {"/preferences/{token}", "/f/{token}"}  # the address itself is the proof, for customers: journeys forge it
 OWNED = {

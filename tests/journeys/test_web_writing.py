@@ -106,3 +106,14 @@ def test_a_search_marks_what_it_found_and_is_kept(admin: Admin, house: House, da
 def test_a_search_that_makes_no_sense_is_explained(admin: Admin) -> None:
     answer = admin.browser.get("/inbox/search?q=amount:many")
     assert answer.status_code == 400 and "wants an amount" in answer.text
+
+
+def test_a_bounced_address_is_put_aside_or_corrected_from_the_worklist(admin: Admin, house: House) -> None:
+    page = admin.get("/bounces")
+    listed = re.findall(r'name="old" value="([^"]+)"', page)
+    assert "facturi@nord.example" in listed and "640,00" in page and "secret" not in page.lower()
+    assert "facturi@nord.example" in admin.get("/bounces.csv")
+    assert "done=facturi%40nord.example" in admin.post("/bounces", old="facturi@nord.example", action="dismiss")
+    assert "facturi@nord.example" not in re.findall(r'name="old" value="([^"]+)"', admin.get("/bounces"))
+    admin.post("/bounces", 404, old="facturi@nord.example", action="dismiss")
+    admin.post("/bounces", 409, old=listed[0], new="no address", action="correct")
