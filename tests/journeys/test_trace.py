@@ -151,6 +151,9 @@ def test_the_latest_mail_comes_first_and_all_is_plain_json_and_text(database: Da
     assert lines[0] == found[0].answers[0]
 
 
+FILLED = ("todo", "unassigned", "bounced", "replies", "sent", "all")  # what the seed has threads for
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_view_is_read_page_by_page(database: Database, house: House, view: str) -> None:
     whole = [line.thread.id for line in database.read_now(list_page, house.tenant, view=view).lines]
@@ -161,5 +164,5 @@ def test_every_view_is_read_page_by_page(database: Database, house: House, view:
         if not page.cursor:
             break
         page = database.read_now(list_page, house.tenant, view=view, cursor=page.cursor, limit=2)
-    assert seen == whole and whole
+    assert seen == whole and (whole or view not in FILLED)
     assert database.read_now(list_page, "0" * 20, view=view).lines == ()
