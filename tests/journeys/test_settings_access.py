@@ -40,7 +40,7 @@ def admin(database: Database, workshop: Workshop) -> Admin:
 
 def test_a_key_is_shown_once_works_with_its_scopes_and_ends(admin: Admin, database: Database) -> None:
     page = admin.post("/settings/api-keys", 200, label="ERP", lasts="90", **{"s.events:read": "1"})
-    text = re.findall(r"<code>(gwk_\w{20,})</code>", page)[0]
+    text = re.findall(r"<code>(gwk_[\w-]{20,})</code>", page)[0]
     found = database.read_now(find_api_key, NOW, text)
     assert found is not None and found.scopes == ("events:read",) and found.label == "ERP"
     assert found.expires_at is not None and (found.expires_at - NOW).days == 90
