@@ -93,7 +93,7 @@ def list_lines(tx: Transaction, tenant_id: str, threads: Sequence[Thread]) -> tu
     ids = [found.id for found in threads]
     documents = read_documents(tx, tenant_id, [(t.document_type, t.document_id) for t in threads if t.document_id])
     last = _last_messages(tx, tenant_id, ids)
-    progress = _progress(tx, tenant_id, ids)
+    progress = progress_of(tx, tenant_id, ids)
     tags = tags_of(tx, tenant_id, ids)
     nothing = ("", "", "", "", "")
     return tuple(
@@ -122,7 +122,8 @@ def _last_messages(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> dict[
     return {row[0]: (row[1], row[2], row[3], row[4], " ".join(row[5].split())) for row in rows}
 
 
-def _progress(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> dict[str, dict[str, int]]:
+def progress_of(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> dict[str, dict[str, int]]:
+    """thread id -> state of a delivery -> how many recipients of its mail are there; one query."""
     joined = (delivery.c.tenant_id == message.c.tenant_id) & (delivery.c.message_id == message.c.message_id)
     rows = tx.all(
         select(message.c.thread_id, delivery.c.state, func.count())

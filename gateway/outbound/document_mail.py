@@ -63,7 +63,7 @@ def address_document(
     The envelope decides, else the document's contacts, else those known of the customer.
     Raises Refused for a draft that is to be sent by hand, for a template that does not fit, and when nobody is named.
     """
-    template = _template(document, control, sent_before, today, enabled)
+    template = chosen_template(document, control, sent_before, today, enabled)
     if template and document.type not in templates()[template].fits:
         raise Refused(554, "5.6.0", f"the template {template} does not fit a document of type {document.type}")
     if not control.event and template:
@@ -82,7 +82,7 @@ def address_document(
     return Letter(document, template, recipients, to, cc, control, known.language, from_known and bool(recipients))
 
 
-def _template(
+def chosen_template(
     document: Document, control: Control, sent_before: bool, today: date, enabled: Callable[[str], bool]
 ) -> str:
     """The template that is asked for: by name, by the event, or by hand after the document's state; "" for none."""

@@ -47,12 +47,14 @@ def find_pdf(tx: Transaction, tenant: Tenant, type: str, document_id: str, *, fa
     """The PDF that was kept last, else the document's own, else how to draw it.
 
     `facturx`: the one that carries the invoice as XML, whatever the tenant's option is. Raises Refused when there is no
-    such document, when its data are not known, and when it cannot become Factur-X.
+    such document, when it is a draft, when its data are not known, and when it cannot become Factur-X.
     """
     stored = get_document(tx, tenant.id, type, document_id)
     name = f"{type}/{document_id}"
     if stored is None:
         raise Refused(550, "5.1.1", f"there is no document {name[:200]!r}; write type/id, see `gateway document list`")
+    if stored.status == "draft":  # S1
+        raise Refused(554, "5.6.0", f"{name} is a draft; it has a PDF when its status is open")
     kept = None if facturx else latest_pdf(tx, tenant.id, type, document_id)
     if kept:
         return DocumentPdf(*kept)

@@ -198,6 +198,7 @@ document = Table(
     Column("automatic_id", _ID, nullable=False, server_default=""),  # the one automatic message of the document (S34)
     _text("customer_key"),  # whose it is: customer.customer_key
     Index("document_number", "tenant_id", "number"),
+    Index("document_recent", "tenant_id", "created_at"),  # the list; never changes, so a new state of one touches none
     Index("document_customer", "tenant_id", "customer_key"),
     Index("document_due", "tenant_id", "type", "due_date", "document_id"),  # the scan for reminders
     comment="store/documents",

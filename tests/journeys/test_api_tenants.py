@@ -35,7 +35,7 @@ OF_ONE: dict[tuple[str, str], Any] = {
     ("POST", "/messages:preview"): {"document": "invoice/inv_1"},
     ("POST", "/events"): {"type": "invoice.issued", "document": "invoice/inv_1"},
 }
-LISTS = {("GET", f"/{name}") for name in ("threads?view=all", "deliveries", "customers", "suppressions", "events")}
+LISTS = {("GET", f"/{name}") for name in "threads?view=all deliveries documents customers suppressions events".split()}
 # a name that is taken by another tenant is free here; templates are the product's, and settings alone are the tenant's
 OWN = {("PUT", "/documents/{type}/{document_id}"), ("PUT", "/suppressions/{address}"), ("GET", "/templates")}
 

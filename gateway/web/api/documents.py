@@ -1,24 +1,26 @@
-"""Documents over HTTP: hand one over as JSON or as an e-invoice, read it, its PDF.
+"""Documents over HTTP: hand one over as JSON or as an e-invoice, list them, read one, its PDF.
 
 Each route parses, calls what SMTP and the commands call, and says what came of it.
 """
 
 import json
-from typing import Annotated
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
+from gateway.inbox.documents import Filter, list_documents
 from gateway.outbound.document_pdf import find_pdf
 from gateway.outbound.handed_document import JSON_TYPES, XML_TYPES
 from gateway.outbound.request_preview import drawn
 from gateway.outbound.requests import Wanted, store
 from gateway.store.documents import StoredDocument, get_document
 from gateway.store.reminding import COMPOSED
-from gateway.web.api import shapes
+from gateway.web.api import listed, shapes
 from gateway.web.api.bodies import body_of, digest_of, media_type
 from gateway.web.api.callers import ApiError, Caller, api_of, need
-from gateway.web.api.routing import KEY_HEADER, PROBLEMS, gives_file, idempotency_key, takes, took
+from gateway.web.api.routing import KEY_HEADER, PROBLEMS, Limit, gives_file, idempotency_key, takes, took
 from gateway.web.api.shapes import answer
 from gateway.web.files import download
 
@@ -26,6 +28,25 @@ router = APIRouter(tags=["documents"], responses=PROBLEMS)
 Writing = Annotated[Caller, Depends(need("documents:write"))]
 Reading = Annotated[Caller, Depends(need("documents:read"))]
 _BODIES = {**dict.fromkeys(JSON_TYPES, "Document"), **dict.fromkeys(XML_TYPES, "")}
+
+
+@router.get("/documents", response_model=listed.Documents)
+async def list_some(
+    request: Request,
+    caller: Reading,
+    state: Annotated[Literal["", "unpaid", "overdue", "unsent", "paid", "draft", "voided"], Query()] = "",
+    type: Annotated[str, Query(max_length=20)] = "",
+    customer: Annotated[str, Query(max_length=200, description="a customer's key")] = "",
+    words: Annotated[str, Query(max_length=200, description="part of a number, or of a customer's name")] = "",
+    after: Annotated[str, Query(max_length=400, description="a cursor: `next` of the page before")] = "",
+    limit: Limit = 50,
+) -> Response:
+    """Documents, the newest first; what is unpaid or overdue by the day that it is due."""
+    api = api_of(request)
+    today = api.clock().astimezone(ZoneInfo(caller.tenant.timezone)).date()
+    wanted = Filter(state, type, customer, words)
+    found = await api.door.database.read(list_documents, caller.tenant.id, wanted, today, after=after, limit=limit)
+    return answer(listed.Documents, {"data": found.lines, "next": found.cursor or None})
 
 
 @router.get("/documents/{type}/{document_id:path}:pdf", responses=gives_file("application/pdf"),

@@ -81,6 +81,35 @@ class Customers(Page):
     data: list[CustomerShown]
 
 
+class ListedDocument(Shown):
+    """A document of a list. `standing`: unpaid, overdue, paid, draft, voided, active, or its billing system's word."""
+
+    type: str
+    id: str
+    number: str
+    revision: int
+    status: str
+    standing: str
+    language: str
+    currency: str
+    customer_key: str
+    customer_name: str
+    total: str
+    balance: str
+    issue_date: str
+    due_date: str
+    thread_id: str
+    sent_at: At | None
+    created_at: At | None
+    updated_at: At | None
+
+
+class Documents(Page):
+    """Documents, the newest first; with the state unpaid or overdue by the day that they are due."""
+
+    data: list[ListedDocument]
+
+
 class Suppressions(Page):
     """Addresses in order."""
 
