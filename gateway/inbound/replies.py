@@ -22,14 +22,13 @@ from gateway.inbound.evidence import (
 from gateway.mail.classify import Kind
 from gateway.mail.received import ReceivedMail
 from gateway.outbound.queue_find import was_mailed
+from gateway.store.conversations import find_conversation, roots_of
 from gateway.store.customers import is_contact
 from gateway.store.database import Transaction
 from gateway.store.documents import get_document
 from gateway.store.events import add_event, count_automatic
-from gateway.store.messages import find_by_message_id, tenant_of_message_id
+from gateway.store.messages import tenant_of_message_id
 from gateway.store.threads import add_thread, get_thread, open_thread, tenant_of_thread, touch_thread
-
-SYNTHETIC_ROOT = "thread."  # of the Message-ID that every thread's first mail refers to
 
 REOPENINGS = 5  # of a thread by automatic mail, in a day: the last one says so
 
@@ -67,21 +66,14 @@ def place(tx: Transaction, now_ms: int, tenant_id: str, mail: ReceivedMail) -> P
 def whose(tx: Transaction, mail: ReceivedMail) -> str:
     """The tenant whose mail this one answers; "" when it answers nothing of ours."""
     named = (*mail.in_reply_to, *reversed(mail.references))[:50]
-    roots = [one[len(SYNTHETIC_ROOT) :].partition("@")[0] for one in named if one.startswith(SYNTHETIC_ROOT)]
-    found = (tenant_of_thread(tx, root) for root in roots[:5])
+    found = (tenant_of_thread(tx, root) for root in roots_of(named)[:5])
     return next(filter(None, found), "") or tenant_of_message_id(tx, named)
 
 
 def thread_of_reply(tx: Transaction, tenant_id: str, mail: ReceivedMail) -> str:
     """The thread that a mail to the tenant's inbox address answers; "" when it answers nothing of ours."""
-    named = (*mail.in_reply_to, *reversed(mail.references))[:50]
-    for reference in named:
-        if reference.startswith(SYNTHETIC_ROOT):
-            thread_id = reference[len(SYNTHETIC_ROOT) :].partition("@")[0]
-            if get_thread(tx, tenant_id, thread_id):
-                return thread_id
-    by_id = {message.rfc_message_id: message.thread_id for message in find_by_message_id(tx, tenant_id, named)}
-    return next((by_id[reference] for reference in named if reference in by_id), "")
+    found = find_conversation(tx, tenant_id, (*mail.in_reply_to, *reversed(mail.references)))
+    return found.id if found else ""
 
 
 def begin_thread(tx: Transaction, now_ms: int, tenant_id: str, mail: ReceivedMail) -> str:

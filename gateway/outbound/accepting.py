@@ -136,7 +136,7 @@ def _place(tx: Transaction, now_ms: int, desk: Desk, ready: Ready) -> tuple[Read
     about = about_document(document, [rcpt.address for rcpt in ready.recipients])
     adopt(tx, tenant_id, about, find_place(tx, now_ms, tenant_id, about, ""))
     key = (document.type, document.id, document.number)
-    thread_id = thread_of_document(tx, now_ms, tenant_id, key, document.number, ready.customer)
+    thread_id = thread_of_document(tx, now_ms, tenant_id, key, document.number, ready.customer, about.key)
     customer = keep_customer(tx, now_ms, tenant_id, document, ready.named)
     row = stored(document, thread_id, document.canonical(), customer)
     kept = keep_document(tx, now_ms, tenant_id, row, message.id)

@@ -102,10 +102,23 @@ def find_number(subject: str, names: Sequence[str], masks: Sequence[str] = ()) -
 def _find(text: str, own: tuple[_Mask, ...], where: str) -> Found | None:
     if not _DIGIT.search(text):
         return None
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    plain = text if text.isascii() else text.translate(_PLAIN)
+    text = unicodedata.normalize("NFC", text) if not text.isascii() else text
+    plain = plain_text(text)
     return _by_masks(text, plain, own, where) if own else _by_words(text, plain, where)
+
+
+def plain_text(text: str) -> str:
+    """Without the marks on letters, and with one kind of blank and hyphen."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text).translate(_PLAIN)
+
+
+def find_type(texts: Iterable[str]) -> str:
+    """The type of document that the first word for one says, whether or not a number follows; "" for none."""
+    for text in texts:
+        found = words().pattern.search(plain_text(text[:SUBJECT_LIMIT]).translate(_NAME_BREAKS))
+        if found is not None and found.lastgroup is not None:
+            return words().type_of[found.lastgroup]
+    return ""
 
 
 def _stem(name: str) -> str:

@@ -4,30 +4,35 @@ Used by the door twice, before a mail is framed (its thread stands in its Reply-
 it: the same question must have the same answer, or the mail is prepared anew. A number alone is no proof: two customers
 may both have an "Invoice 1". So a thread is joined only when it is of the same tenant, type and number, mail of it went
 to one of the same people or it is the same customer's, and it is not half a year old. What was known by its number only
-becomes the billing system's document when that comes with an id of its own.
+becomes the billing system's document when that comes with an id of its own. A customer's statements of one period are
+one thread; a mail without a document is in the conversation that it answers, else begins one.
 """
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 from gateway.mail.address import Address
-from gateway.mail.header_mailboxes import read_mailboxes
+from gateway.mail.header_mailboxes import read_mailboxes, read_message_ids
 from gateway.mail.message import Head, Part
 from gateway.outbound.control import Control
 from gateway.outbound.desk import Desk
 from gateway.outbound.documents import Document
-from gateway.outbound.numbers import DEFAULT_TYPE, find_number
+from gateway.outbound.numbers import DEFAULT_TYPE, find_number, find_type
+from gateway.outbound.periods import find_period
 from gateway.outbound.queue_find import some_recipients
 from gateway.outbound.texts import templates
 from gateway.outbound.triggers import TRIGGERS
+from gateway.store.conversations import find_numbered
 from gateway.store.database import Transaction
 from gateway.store.documents import get_document, rename_document
 from gateway.store.messages import rename_document_of_messages
-from gateway.store.threads import find_numbered, find_thread, rename_thread
+from gateway.store.threads import find_thread, get_thread, rename_thread
 
 FRESH_MS = 180 * 86_400_000  # a thread that slept longer is last year's "Invoice 1"
 MOST = 20  # threads of one number that are looked at
+STATEMENT = "statement"
 LONGEST_ID = 160  # leaves room for the thread's id after it
 
 
@@ -42,6 +47,7 @@ class About:
     people: frozenset[str] = frozenset()  # keys of the addresses that it goes to
     customer: str = ""  # the billing system's key of the customer
     standing: str = ""  # the key of the thread that was found for it: it need only be there still
+    id: str = ""  # of the document, where the key of the thread does not say it
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +94,47 @@ def _type_asked(control: Control) -> str:
 
 def about_mail(control: Control, head: Head, envelope: Iterable[Address], desk: Desk) -> About:
     """What to look for. People are those in To whom the envelope names, without the tenant's own addresses."""
-    if not control.number or control.thread:
+    if control.thread or (control.document_type and not control.number):
         return About(control.thread_key, control.document_type)
+    if not control.number:
+        return About()
+    people = _people(head, envelope, desk)
+    return About(control.thread_key, control.document_type, control.number, control.named, people, control.customer)
+
+
+def about_statement(
+    control: Control, head: Head, parts: Sequence[Part], envelope: Iterable[Address], desk: Desk
+) -> About:
+    """The same of a mail that names no document, when it is somebody's statement for a period that it shows (S83)."""
+    texts = (head.text("subject"), *(part.filename for part in parts[:MOST] if part.filename))
+    period = find_period(texts)
+    if period is None or (_type_asked(control) or find_type(texts)) != STATEMENT:
+        return About()
+    whose = control.customer or min(_people(head, envelope, desk), default="")
+    return About(_statement_key(whose, *period), STATEMENT)
+
+
+def _statement_key(whose: str, start: str, end: str) -> str:
+    if len(whose) > LONGEST_ID:
+        whose = sha256(whose.encode()).hexdigest()
+    return f"{STATEMENT}/{whose}@{start}..{end}"
+
+
+def _people(head: Head, envelope: Iterable[Address], desk: Desk) -> frozenset[str]:
     to = {box.address.key for box in read_mailboxes(head.raw_value("to"))[:100]}
     everybody = {address.key for address in envelope}
     own = {box.address.key for box in read_mailboxes(head.raw_value("from"))[:1]}
     own |= {address.lower() for address in (*desk.identities, desk.tenant.contact_email) if address}
-    people = frozenset((to & everybody) - own) or frozenset(everybody)
-    return About(control.thread_key, control.document_type, control.number, control.named, people, control.customer)
+    return frozenset((to & everybody) - own) or frozenset(everybody)
 
 
 def about_document(document: Document, envelope: Iterable[Address]) -> About:
     """The same of a document that is handed over as data."""
     people = {address.key for address in envelope} | {one.address.key for one in document.recipients()}
-    return About(
-        f"{document.type}/{document.id}", document.type, document.number, False, frozenset(people), document.customer.id
-    )
+    key, whose = f"{document.type}/{document.id}", document.customer.id
+    if document.statement is not None and document.type == STATEMENT and whose:  # issued anew under another id
+        key = _statement_key(whose, document.statement.start, document.statement.end)
+    return About(key, document.type, document.number, False, frozenset(people), whose, id=document.id)
 
 
 # -- what is known
@@ -116,9 +147,13 @@ def find_place(tx: Transaction, now_ms: int, tenant_id: str, about: About, new: 
     """
     if not about.key:
         return Place(new)
-    id = about.key.partition("/")[2]
+    id = about.id or about.key.partition("/")[2]
     if not about.number:
         known = find_thread(tx, tenant_id, about.key)
+        if known is None and about.type == STATEMENT:  # its thread is that of the period
+            document = get_document(tx, tenant_id, STATEMENT, id)
+            known = get_thread(tx, tenant_id, document.thread_id) if document else None
+            return Place(known.id, known.key, id, True) if known else Place(new, about.key, id)
         return Place(known.id if known else new, about.key, id, known is not None)
     rows = find_numbered(tx, tenant_id, about.number, about.key)
     taken = [row[0] for row in rows if row[1] == about.key]
@@ -133,6 +168,12 @@ def find_place(tx: Transaction, now_ms: int, tenant_id: str, about: About, new: 
                 return Place(thread_id, key, document_id, True)
             return Place(thread_id, about.key, id, True, document_id)
     return Place(new, f"{about.key}~{new}", f"{id}~{new}") if taken else Place(new, about.key, id)
+
+
+def answered(head: Head) -> tuple[str, ...]:
+    """The Message-IDs that a mail answers, the nearest first; costs nothing when it has no such field."""
+    nearest, chain = head.raw_value("in-reply-to"), head.raw_value("references")
+    return (*read_message_ids(nearest), *reversed(read_message_ids(chain))) if nearest or chain else ()
 
 
 def _named_id(number: str) -> str:

@@ -31,13 +31,14 @@ from gateway.outbound.handed_document import Found, Where, find_document, look
 from gateway.outbound.ingredients import brand_of
 from gateway.outbound.letterhead import Letterhead
 from gateway.outbound.limits import LimitReached, ReachedLimits, note_reached
-from gateway.outbound.placing import About, about_mail, find_place, name_document
+from gateway.outbound.placing import About, about_mail, about_statement, answered, find_place, name_document
 from gateway.outbound.queue import Booked
 from gateway.outbound.refusals import note_refusal, refusal_of
 from gateway.outbound.relay_mail import frame_relay
 from gateway.outbound.retry import Retry
 from gateway.outbound.texts import templates
 from gateway.outbound.triggers import need_trigger
+from gateway.store.conversations import find_conversation
 from gateway.store.database import Database, Transaction, foresees, new_id, to_ms
 from gateway.store.documents import StoredDocument, get_document
 from gateway.store.tenants import tenant_revision
@@ -189,10 +190,19 @@ async def _find_home(
     control = name_document(control, head, parts, desk.tenant.options.get("number_patterns", ()))
     about = about_mail(control, head, [rcpt.address for rcpt in handed.recipients], desk)
     if not about.key:
-        return Home(control, new_id(), about, parts)
+        about = about_statement(control, head, parts, [rcpt.address for rcpt in handed.recipients], desk)
+    if not about.key:
+        return Home(control, *await _find_conversation(door, desk.tenant.id, head), parts)
     place = await door.database.read_briefly(find_place, to_ms(now), desk.tenant.id, about, new_id())
     control = replace(control, document_id=place.document_id) if control.named else control
     return Home(control, place.thread_id, replace(about, standing=place.standing), parts)
+
+
+async def _find_conversation(door: Door, tenant_id: str, head: Head) -> tuple[str, About]:
+    """The thread of a mail without a document, and the key by which it is known still to be there."""
+    named = answered(head)
+    found = await door.database.read_briefly(find_conversation, tenant_id, named) if named else None
+    return (found.id, About(found.key, standing=found.key)) if found else (new_id(), About())
 
 
 async def _find(door: Door, raw: bytes, place: Where) -> Found:

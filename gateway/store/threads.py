@@ -3,8 +3,7 @@
 A thread is closed while nothing needs a person. A reply, a permanent bounce or a problem of ours opens it, with the
 reason as its chip; a closed thread keeps its last chip, so that opening it again restores it. A person may let it wait
 (for the customer, or snoozed until a time), or call it spam, which mail that comes does not open again. `lane` says
-where it stands in the lists; it follows from the rest. Written here for the doors, the queue and what clerks do; listed
-by `store.thread_lists`.
+where it stands in the lists; it follows from the rest. Written here for all rooms; listed by `store.thread_lists`.
 """
 
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, text, union_all, update
+from sqlalchemy import bindparam, insert, select, update
 
 from gateway.mail.reasons import VOCABULARY
 from gateway.store.database import Prepared, Question, Transaction, from_ms, need_time, new_id, storable
@@ -124,15 +123,22 @@ def add_thread(
 
 
 def thread_of_document(
-    tx: Transaction, now_ms: int, tenant_id: str, document: tuple[str, str, str], subject: str, customer: str
+    tx: Transaction,
+    now_ms: int,
+    tenant_id: str,
+    document: tuple[str, str, str],
+    subject: str,
+    customer: str,
+    key: str = "",
 ) -> str:
-    """The id of the document's thread, made when it is the first time."""
-    key = f"{document[0]}/{document[1]}"
+    """The id of the document's thread, made when it is the first time. `key`: where it is not the document's own."""
+    key = key or f"{document[0]}/{document[1]}"
     where = (thread.c.tenant_id == tenant_id) & (thread.c.key == key)
     row = tx.first(select(thread.c.thread_id).where(where))
     if row is None:
         return add_thread(tx, now_ms, tenant_id, key=key, subject=subject, document=document, customer=customer)
-    tx.change(update(thread).where(where).values(document_number=document[2], customer=customer, last_at=now_ms))
+    facts = {"document_id": document[1], "document_number": document[2], "customer": customer}
+    tx.change(update(thread).where(where).values(last_at=now_ms, **facts))
     return str(row[0])
 
 
@@ -291,19 +297,3 @@ def find_thread(tx: Transaction, tenant_id: str, key: str) -> Thread | None:
     """A thread by its key (a document's type/id)."""
     row = tx.first(select(*COLUMNS).where(thread.c.tenant_id == tenant_id, thread.c.key == key))
     return thread_of(row) if row else None
-
-
-_NAMED = (thread.c.thread_id, thread.c.key, thread.c.document_type, thread.c.document_id, thread.c.last_at)
-_OURS = thread.c.tenant_id == bindparam("tenant")
-_FIND_NUMBERED = Prepared(
-    union_all(  # the second condition of the first lets the partial index be used
-        select(*_NAMED).where(_OURS, thread.c.document_number == bindparam("number"), text("document_number <> ''")),
-        select(*_NAMED).where(_OURS, thread.c.key == bindparam("key")),
-    )
-)
-
-
-def find_numbered(tx: Transaction, tenant_id: str, number: str, key: str) -> list[tuple[str, str, str, str, int]]:
-    """(id, key, document's type and id, last time in ms) of the threads of a number or with a key, the latest first."""
-    rows = tx.run(_FIND_NUMBERED, {"tenant": tenant_id, "number": storable(number), "key": storable(key)}).fetchall()
-    return sorted((tuple(row) for row in rows), key=lambda row: -row[4])
