@@ -129,7 +129,9 @@ QUEUE_AND_SUPPRESSION = ("outbound.queue", "outbound.queue_list", "outbound.queu
 SET_UP = tuple(
     f"outbound.{one}" for one in "texts oauth server_account server_trial domain_watch suppression_csv".split()
 )
-_ASKED = "documents document_pdf handed handed_document message_acts requests request_preview template_list".split()
+_ASKED = (
+    "documents document_pdf handed handed_document message_acts printing requests request_preview template_list".split()
+)
 REQUESTS = (*(f"outbound.{name}" for name in _ASKED), "wire.capacity", "wire.workers")  # of the API
 WRITING_MAIL = tuple(f"outbound.{one}" for one in "answering attachments letterhead texts".split())  # of clerks
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -240,7 +242,7 @@ PORTERS: dict[str, tuple[str, ...]] = {
     "pydantic": ("outbound.documents", "web.api"),
     "pydantic_core": ("outbound.documents",),
     "rich": ("cli.common",),
-    "segno": ("outbound.pdf", "web.second_step"),
+    "segno": ("outbound.pdf",),
     "smtplib": ("demo",),  # the outside world's; ours is outbound.smtp_client
     "spftrace": ("inbound.sender_checks",),
     "sqlalchemy": ("store", *QUEUE_AND_SUPPRESSION, "outbound.queue_find", "inbox"),

@@ -32,6 +32,7 @@ COMMANDS = {
     "reminders": "reminders",
     "queue": "queue",
     "trace": "trace",
+    "evidence": "evidence",
     "events": "events",
     "webhook": "webhook",
     "inbox": "inbox",

@@ -60,7 +60,7 @@ def read_attachment(tx: Transaction, tenant_id: str, message_id: str, number: in
     noted = made.detail["attachments"][number - 1]
     raw = get_content(tx, tenant_id, message_id)
     same_name: bytes | None = None
-    for part in _leaves(raw):
+    for part in leaves(raw):
         content = decode(raw, part)
         if hashlib.sha256(content).hexdigest() == noted.get("sha256"):
             return str(noted.get("filename", "")), content
@@ -74,7 +74,7 @@ def read_html(tx: Transaction, tenant_id: str, message_id: str, images: bool = F
     raw = get_content(tx, tenant_id, message_id)
     if not raw:
         return None
-    for part in _leaves(raw):
+    for part in leaves(raw):
         if part.content_type == "text/html" and part.disposition != "attachment":
             return clean_html(decode_text(raw, part, limit=HTML_LIMIT), _inline_images(raw) if images else None)
     return ""
@@ -130,7 +130,7 @@ def _images(inline: Mapping[str, str]) -> Callable[[str, str, str], str | None]:
 def _inline_images(raw: bytes) -> dict[str, str]:
     found: dict[str, str] = {}
     left = INLINE_LIMIT
-    for part in _leaves(raw):
+    for part in leaves(raw):
         named = part.head.text("content-id").strip("<> ")
         if (
             part.content_type in _PICTURES
@@ -143,7 +143,7 @@ def _inline_images(raw: bytes) -> dict[str, str]:
     return found
 
 
-def _leaves(raw: bytes) -> Iterator[Part]:
+def leaves(raw: bytes) -> Iterator[Part]:
     """The parts that hold something themselves, a mail's own ones; an enclosed message is one part."""
     enclosed: tuple[tuple[int, ...], ...] = ()
     for part in walk(raw):

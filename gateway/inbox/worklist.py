@@ -5,8 +5,6 @@ that is left, however much was ever sent; seven queries make a page, whatever it
 it is corrected (`inbox.correcting`), put aside, or when its threads are closed.
 """
 
-import csv
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +14,7 @@ from typing import IO, Any
 from sqlalchemy import ColumnElement, func, select
 
 from gateway.inbox.correcting import Missed, close_settled, missed_of, settled_failures
+from gateway.inbox.spreadsheet import write_rows
 from gateway.inbox.suggesting import mend_domain, used_domains
 from gateway.mail.address import parse_address
 from gateway.mail.reasons import VOCABULARY
@@ -30,7 +29,6 @@ PAGE = 50
 _ROWS = 5000  # failed deliveries that one page adds up
 _SAMPLE = 5000  # contacts whose domains count as known
 _SUGGESTED = 3
-_FORMULA = re.compile(r"[=+\-@\t\r]")
 COLUMNS = ("address", "customer", "reason", "words", "since", "missed", "at_stake", "suggestions")
 
 
@@ -167,13 +165,12 @@ def dismiss(tx: Transaction, now: datetime, tenant_id: str, address: str, by: st
 
 
 def write_csv(file: IO[str], lines: Iterator[Bounced] | Sequence[Bounced], *, header: bool = True) -> None:
-    """The worklist as CSV (RFC 4180), safe for spreadsheets: what would be a formula begins with an apostrophe."""
-    writer = csv.writer(file, lineterminator="\n")
+    """The worklist as CSV that is safe for spreadsheets."""
     if header:
-        writer.writerow(COLUMNS)
+        write_rows(file, [COLUMNS])
     for one in lines:
         since = one.since.isoformat(timespec="seconds") if one.since else ""
         stake = "; ".join(f"{amount} {currency}".strip() for currency, amount in one.at_stake)
         cells = (one.address, "; ".join(one.customers), one.reason, one.words, since, str(len(one.missed)), stake,
                  "; ".join(one.suggestions))  # fmt: skip
-        writer.writerow([f"'{cell}" if _FORMULA.match(cell) else cell for cell in cells])
+        write_rows(file, [cells])

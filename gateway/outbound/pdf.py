@@ -112,6 +112,16 @@ def render_pdf(document: Document, brand: Brand, code: str, bundle: tuple[Docume
     return pdf
 
 
+def print_page(page: str, sheet: str) -> bytes:
+    """A page of the gateway's own (XHTML, every text escaped) as PDF, with the style sheet `documents/SHEET`."""
+    laid_out = Page(page, Assets({})).render(
+        stylesheets=[_style(f"documents/{sheet}")], font_config=_fonts(), pdf_variant="pdf/ua-1", pdf_tags=True
+    )
+    pdf = laid_out.write_pdf(pdf_tags=True, pdf_variant="pdf/ua-1", finisher=_write_once)
+    assert isinstance(pdf, bytes)
+    return pdf
+
+
 def _with_invoice(whole: weasyprint.Document, document: Document, xml: bytes) -> dict[str, object]:
     """How a PDF is written that carries its invoice as XML: PDF/A-3u, and tagged as the others are."""
     plain = whole.metadata.generate_rdf_metadata

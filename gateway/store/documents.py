@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
 
-from gateway.store.database import Prepared, Question, Transaction, from_ms
+from gateway.store.database import Prepared, Question, Transaction, from_ms, need_time
 from gateway.store.schema import document, pdf, revision
 
 
@@ -194,3 +194,20 @@ def latest_pdf(tx: Transaction, tenant_id: str, type: str, document_id: str) -> 
     where = (pdf.c.tenant_id == tenant_id) & (pdf.c.type == type) & (pdf.c.document_id == document_id)
     row = tx.first(select(pdf.c.filename, pdf.c.content).where(where).order_by(pdf.c.created_at.desc()).limit(1))
     return (row[0], bytes(row[1])) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPdf:
+    """A PDF of a document without its bytes; `key` is the hash of what it was drawn from."""
+
+    key: str
+    filename: str
+    created_at: datetime
+
+
+def list_pdfs(tx: Transaction, tenant_id: str, type: str, document_id: str) -> list[KeptPdf]:
+    """The PDFs that were drawn of a document, oldest first; a hundred at most."""
+    where = (pdf.c.tenant_id == tenant_id) & (pdf.c.type == type) & (pdf.c.document_id == document_id)
+    columns = (pdf.c.sha256, pdf.c.filename, pdf.c.created_at)
+    rows = tx.all(select(*columns).where(where).order_by(pdf.c.created_at, pdf.c.sha256).limit(100))
+    return [KeptPdf(row[0], row[1], need_time(row[2])) for row in rows]

@@ -275,6 +275,12 @@ def _foreign(tx: Transaction, house: House) -> None:
         customer="Secret Customer", amount="5.00", subject="Secret of beta", tenant=house.other,
     )  # fmt: skip
     settle(tx, to_ms(at) + 700, made, attempt(OK), Retry())
+    body = b'{"number": "B-1"}'
+    only = StoredDocument(
+        "invoice", "only_beta", "B-1", 1, "open", "ru", "MDL", "c1", "Secret Customer", "5.00", "5.00", "2026-11-16",
+        "2026-12-01", body, sha256(body).hexdigest(), house.threads["foreign"],
+    )  # fmt: skip
+    put_document(tx, to_ms(at), house.other, only)
     put_pdf(tx, to_ms(at), house.other, ("invoice", "only_beta", "h1"), "beta.pdf", PDF)
     raw = mime("x", "x", HTML, ("beta.pdf", b"beta"))
     detail = {"attachments": [{"filename": "beta.pdf", "content_type": "x/y", "size": 4,

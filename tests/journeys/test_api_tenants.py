@@ -21,6 +21,7 @@ OF_ONE: dict[tuple[str, str], Any] = {
     ("POST", f"/messages/{MESSAGE}:cancel"): None,
     ("POST", f"/messages/{MESSAGE}:retry"): None,
     ("GET", f"/threads/{THREAD}"): None,
+    ("GET", f"/threads/{THREAD}/evidence"): None,
     ("POST", f"/threads/{THREAD}:close"): None,
     ("POST", f"/threads/{THREAD}:reopen"): None,
     ("POST", f"/threads/{THREAD}:wait"): None,

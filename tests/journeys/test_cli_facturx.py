@@ -1,6 +1,9 @@
-"""`gateway document pdf` and `gateway tenant set --einvoice`, typed as an admin types them."""
+"""`gateway document pdf`, `gateway evidence` and `gateway tenant set --einvoice`, typed as an admin types them."""
 
+import hashlib
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,20 @@ def test_the_pdf_of_a_document_is_written_to_a_file(shell: Shell) -> None:
     assert plain.startswith(b"%PDF-1.7") and explain_einvoice(plain).document is None
     assert "there is no document" in shell("document", "pdf", "invoice/none", "-o", "x.pdf", status=1).err
     assert not (shell.folder / "x.pdf").exists()
+
+
+def test_the_evidence_of_a_document_that_waits_says_that_nothing_was_sent_yet(shell: Shell) -> None:
+    told = shell("evidence", "invoice/inv_8812", "-o", "proof.zip", "--language", "en", "--json").json
+    raw = (shell.folder / "proof.zip").read_bytes()
+    assert (told["size"], told["sha256"]) == (len(raw), hashlib.sha256(raw).hexdigest())
+    with zipfile.ZipFile(io.BytesIO(raw)) as opened:
+        assert opened.read("timeline.pdf").startswith(b"%PDF") and set(told["files"]) < set(opened.namelist())
+        manifest = json.loads(opened.read("manifest.json"))
+    assert len(manifest["not_written_yet"]) == 1 and not [one for one in told["files"] if one.startswith("sent/")]
+    assert manifest["deliveries"][0]["progress"] == "scheduled"
+    assert "there is no document" in shell("evidence", "invoice/none", status=1).err
+    assert "there is no thread" in shell("evidence", "none", status=1).err
+    assert sorted(path.name for path in shell.folder.glob("*.zip*")) == ["proof.zip"]
 
 
 def test_with_factur_x_it_carries_the_invoice_or_says_why_it_cannot(shell: Shell) -> None:

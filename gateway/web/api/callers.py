@@ -6,6 +6,7 @@ them from an address get 429; a key that has worked from there before still does
 seconds, so revoking it holds at once for people.
 """
 
+import asyncio
 import contextlib
 import hashlib
 from collections import OrderedDict
@@ -70,6 +71,7 @@ class Api:
     max_body: int = 25 * 2**20  # bytes
     per_minute: int = 600  # requests of a key
     capacity: Capacity = field(default_factory=Capacity)  # of bodies in memory
+    packing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # ZIPs at a time
     wrong: LoginLimits = field(default_factory=lambda: LoginLimits(_WRONG_KEYS, ()))
     known: "OrderedDict[bytes, tuple[ApiKey, Tenant, datetime]]" = field(default_factory=OrderedDict)
     counts: "OrderedDict[str, Counted]" = field(default_factory=OrderedDict)

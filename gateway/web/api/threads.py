@@ -4,23 +4,27 @@ The same functions as the pages', within the key's tenant: what is another's is 
 """
 
 from collections.abc import Callable
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from gateway.inbox.acting import Done, close, mark_spam, reopen, wait
 from gateway.inbox.deciding import move
+from gateway.inbox.evidence import read_evidence
 from gateway.inbox.listing import SCHEDULED, list_page
 from gateway.inbox.listing import VIEWS as ALL_VIEWS
 from gateway.inbox.reading import read_thread
-from gateway.mail.reply import Reply
+from gateway.mail.reply import Refused, Reply
+from gateway.outbound.printing import print_evidence
 from gateway.web.api import listed, shapes
 from gateway.web.api.asked import AskedMove
 from gateway.web.api.bodies import JSON, body_of, media_type, read_body
 from gateway.web.api.callers import ApiError, Caller, api_of, need
-from gateway.web.api.routing import PROBLEMS, Limit, takes
+from gateway.web.api.routing import PROBLEMS, Limit, gives_file, takes
 from gateway.web.api.shapes import answer
+from gateway.web.evidence import zipped
 
 VIEWS = tuple(view for view in ALL_VIEWS if view not in ("mine", SCHEDULED))  # a key is no person; see /deliveries
 router = APIRouter(tags=["threads"], responses=PROBLEMS)
@@ -53,6 +57,24 @@ async def get_one(request: Request, caller: Reading, thread_id: str) -> Response
     if found is None:
         raise ApiError(404)
     return answer(shapes.WholeThread, found)
+
+
+@router.get("/threads/{thread_id:gwid}/evidence", responses=gives_file("application/zip"), response_class=Response)
+async def get_evidence(
+    request: Request,
+    caller: Reading,
+    thread_id: str,
+    language: Annotated[Literal["ro", "ru", "en"] | None, Query(description="of the timeline; the tenant's")] = None,
+) -> Response:
+    """All that proves how the thread's mail went, as a ZIP: mails, PDFs, attempts, a timeline, a manifest."""
+    api, tenant = api_of(request), caller.tenant
+    try:
+        found = await api.door.database.read(read_evidence, api.clock(), tenant, thread_id, caller.by)
+    except Refused:
+        raise ApiError(404) from None
+    async with api.packing:
+        draw = partial(api.render, print_evidence)
+        return await zipped(api.door.database, found, language or tenant.language, draw)
 
 
 @router.post("/threads/{thread_id:gwid}:close", response_model=shapes.Changed)
