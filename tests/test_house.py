@@ -242,7 +242,7 @@ PORTERS: dict[str, tuple[str, ...]] = {
     "pydantic": ("outbound.documents", "web.api"),
     "pydantic_core": ("outbound.documents",),
     "rich": ("cli.common",),
-    "segno": ("outbound.pdf",),
+    "segno": ("outbound.pdf", "web.second_step"),
     "smtplib": ("demo",),  # the outside world's; ours is outbound.smtp_client
     "spftrace": ("inbound.sender_checks",),
     "sqlalchemy": ("store", *QUEUE_AND_SUPPRESSION, "outbound.queue_find", "inbox"),

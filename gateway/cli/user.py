@@ -6,8 +6,19 @@ import sys
 import click
 
 from gateway.cli.common import Context, json_option, pass_context, show_json, show_rows, tenant_option, told, utc_now
+from gateway.store.second_factors import reset_factor, users_with_factor
 from gateway.store.settings import LANGUAGES
-from gateway.store.users import ROLES, add_user, disable_user, list_users, set_password
+from gateway.store.tenants import set_tenant
+from gateway.store.users import (
+    OPERATOR_WORD,
+    ROLES,
+    User,
+    add_user,
+    disable_user,
+    end_logins_of,
+    list_users,
+    set_password,
+)
 
 
 @click.group()
@@ -51,9 +62,11 @@ def add(
 @pass_context
 def list_(context: Context, slug: str, as_json: bool) -> None:
     """List a tenant's users."""
+    found = context.tenant(slug)
+    second = context.read(users_with_factor, found.id)
     rows = [
-        {"email": u.email, "name": u.name, "role": u.role, "language": u.language or "–"}
-        for u in context.read(list_users, context.tenant(slug).id)
+        {"email": u.email, "name": u.name, "role": u.role, "language": u.language or "–", "two_steps": u.id in second}
+        for u in context.read(list_users, found.id)
     ]
     show_rows(rows, as_json, empty="no users yet; add one with `gateway user add E-MAIL`")
 
@@ -66,7 +79,7 @@ def list_(context: Context, slug: str, as_json: bool) -> None:
 def password(context: Context, slug: str, email: str, password_stdin: bool) -> None:
     """Give a user a new password and end their sessions."""
     chosen = _password(password_stdin)
-    if not context.write(set_password, context.tenant(slug).id, email, chosen):
+    if not context.write(set_password, utc_now(), context.tenant(slug).id, email, chosen):
         raise click.ClickException(f"there is no user {email}; see `gateway user list`")
     click.echo(f"password  {'as given' if password_stdin else chosen}")
 
@@ -81,3 +94,52 @@ def disable(context: Context, slug: str, email: str, as_json: bool) -> None:
     if not context.write(disable_user, utc_now(), context.tenant(slug).id, email):
         raise click.ClickException(f"there is no user {email}; see `gateway user list`")
     told(as_json, f"disabled {email}", disabled=email)
+
+
+def _person(context: Context, tenant_id: str, email: str) -> User:
+    found = next((one for one in context.read(list_users, tenant_id) if one.email == email.lower()), None)
+    if found is None:
+        raise click.ClickException(f"there is no user {email}; see `gateway user list`")
+    return found
+
+
+@user.command("logout")
+@tenant_option
+@click.argument("email")
+@json_option
+@pass_context
+def logout(context: Context, slug: str, email: str, as_json: bool) -> None:
+    """End every session of a user."""
+    who = _person(context, context.tenant(slug).id, email)
+    ended = context.write(end_logins_of, utc_now(), who, OPERATOR_WORD)
+    told(as_json, f"ended {ended} sessions of {who.email}", email=who.email, ended=ended)
+
+
+@user.group()
+def totp() -> None:
+    """The second step at the login: codes from an app (RFC 6238)."""
+
+
+@totp.command("reset")
+@tenant_option
+@click.argument("email")
+@json_option
+@pass_context
+def reset(context: Context, slug: str, email: str, as_json: bool) -> None:
+    """Ask a user for no codes any more, who lost telephone and recovery codes; their sessions end."""
+    who = _person(context, context.tenant(slug).id, email)
+    had = context.write(reset_factor, utc_now(), who, OPERATOR_WORD)
+    told(as_json, f"{who.email} {'logs in' if had else 'had no second step: logs in'} with the password alone",
+         email=who.email, had=had)  # fmt: skip
+
+
+@totp.command("demand")
+@tenant_option
+@click.option("--off", is_flag=True, help="Leave it to each user again.")
+@json_option
+@pass_context
+def demand(context: Context, slug: str, off: bool, as_json: bool) -> None:
+    """Demand a second step of all users of a tenant; whoever has none sets it up at the next page."""
+    context.write(set_tenant, context.tenant(slug).id, options={"second_step": not off})
+    told(as_json, f"{slug}: a second step is {'left to each user' if off else 'demanded of everybody'}",
+         tenant=slug, demanded=not off)  # fmt: skip

@@ -104,8 +104,10 @@ def plan_correction(tx: Transaction, now: datetime, tenant_id: str, old: Address
         raise Refused(501, "5.5.4", f"{new} is the address that failed; name another")
     stopped = get_suppressed(tx, to_ms(now), tenant_id, new.key)
     if stopped is not None:
-        words = f"{new} is suppressed since {stopped.created_at:%Y-%m-%d} ({stopped.evidence or stopped.reason})"
-        raise Refused(550, "5.7.1", f"{words}; name another address, or let mail go there first")
+        raise Refused(
+            550, "5.7.1", f"{new} is suppressed since {stopped.created_at:%Y-%m-%d} "
+            f"({stopped.evidence or stopped.reason}); name another address, or let mail go there first",
+        )  # fmt: skip
     missed = find_missed(tx, tenant_id, old.key, new.key)
     having = _customers_with(tx, tenant_id, old.key)
     if not missed and not having:

@@ -72,6 +72,7 @@ _TOKEN = re.compile(
     | (?P<word>[^\s()"|]+) | (?P<torn>"))""",
     re.X,
 )
+_WORD = re.compile(r'(?P<word>[^\s()"|]+)')
 
 
 def parse(text: str) -> Query:
@@ -102,9 +103,9 @@ def _read_tokens(text: str) -> list[_Token]:
         if kind == "torn":
             raise WrongQuery('a " is open; close the phrase with another "')
         after_operator = tokens and tokens[-1].kind == "operator"
-        if kind in ("operator", "or", "and", "not") and after_operator and found.start() == at:
-            found = re.compile(r'(?P<word>[^\s()"|]+)').match(text, at) or found  # amount:-5, file:a:b
-            kind = "word" if "word" in found.re.groupindex else kind
+        joined = kind in ("operator", "or", "and", "not") and after_operator and found.start() == at
+        if joined and (word := _WORD.match(text, at)):  # amount:-5, file:a:b
+            found, kind = word, "word"
         tokens.append(_Token(kind, found[kind], bool(found.groupdict().get("star"))))
         at = found.end()
     if sum(one.kind in ("word", "quoted") for one in tokens) > MOST_TERMS:

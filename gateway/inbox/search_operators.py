@@ -115,10 +115,11 @@ def _choice(name: str, known: Sequence[str], *, what: str = "") -> Callable[[Ter
         value = fold(term.text).strip()
         if value not in known:
             near = difflib.get_close_matches(value, known, 1)
-            raise WrongQuery(
-                "%(name)s: knows no %(value)s; %(hint)s", name=name, value=term.text,
-                hint=f"did you mean {name}:{near[0]}" if near else f"there are {', '.join(known)}",
-            )  # fmt: skip
+            if near:
+                raise WrongQuery("%(name)s: knows no %(value)s; did you mean %(name)s:%(near)s ?",
+                                 name=name, value=term.text, near=near[0])  # fmt: skip
+            raise WrongQuery("%(name)s: knows no %(value)s; there are %(all)s",
+                             name=name, value=term.text, all=", ".join(known))  # fmt: skip
         return Word(fact(what or name, value))
 
     return mean

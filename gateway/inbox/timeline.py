@@ -5,7 +5,7 @@ the reader's language (`template` is the msgid, `values` its facts). A remote's 
 said only where a success report said so (S17).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -90,6 +90,12 @@ _SENTENCES: dict[str, str] = {
         "mail leaves from the shared address, because receivers cannot check the signature of %(domain)s (%(words)s)"
     ),
     "domain.aligned": msgid("receivers can check the signature of %(domain)s; mail leaves from your own address"),
+    "user.password_changed": msgid("%(by)s changed the password of %(user)s"),
+    "user.second_step_on": msgid("%(user)s logs in with a code from now on"),
+    "user.second_step_off": msgid("%(by)s turned off the code at the login of %(user)s"),
+    "user.recovery_codes_made": msgid("%(user)s made new recovery codes"),
+    "user.recovery_code_used": msgid("%(user)s logged in with a recovery code"),
+    "user.sessions_ended": msgid("%(by)s ended sessions of %(user)s"),
     "reminder.paused": msgid("reminders turned off by %(by)s: %(why)s"),
     "reminder.resumed": msgid("reminders turned on again by %(by)s"),
     "reminder.scheduled": msgid("a reminder is being sent, number %(count)s"),
@@ -153,6 +159,7 @@ WAYS = (
     msgid("one click in the mail program"),
     msgid("the page behind the link in the message"),
     msgid("a message that asks for it"),
+    msgid("the operator"),  # store.users
 )
 
 
@@ -164,6 +171,11 @@ def timeline(thread: ThreadView) -> tuple[Line, ...]:
     for event in thread.events:
         lines += _of_event(event)
     return tuple(sorted(lines, key=lambda line: line.at))  # stable: what came first of the same moment stays first
+
+
+def tell_events(events: Sequence[Event]) -> list[Line]:
+    """Events of the house, which stand in no thread, as lines in the same order."""
+    return [line for event in events for line in _of_event(event)]
 
 
 def _of_message(thread: ThreadView, made: MessageView) -> Iterator[Line]:

@@ -125,11 +125,13 @@ def _say(key: str, part: str, source: str, words: Language, facts: Mapping[str, 
     try:
         said = say(source, words.code, facts)
     except Missing as missing:
-        lacking, hint = _lacks(key, missing.path, document).reply, f"ask first, as {{% if {missing.path} %}}"
-        raise Refused(lacking.code, lacking.enhanced, f"{lacking.text} in its {part}; {hint}") from None
+        lacking = _lacks(key, missing.path, document).reply
+        text = f"{lacking.text} in its {part}; ask first, as {{% if {missing.path} %}}"
+        raise Refused(lacking.code, lacking.enhanced, text) from None
     except Refused as refused:
-        at = f"the {part} of the template {key} ({words.code}), which this tenant wrote, "
-        raise Refused(refused.reply.code, refused.reply.enhanced, at + refused.reply.text) from None
+        why = refused.reply
+        text = f"the {part} of the template {key} ({words.code}), which this tenant wrote, {why.text}"
+        raise Refused(why.code, why.enhanced, text) from None
     if part == "text":  # the button stands between paragraphs
         halves = [[scrub(line).rstrip() for line in half.split("\n")] for half in said.split(BUTTON_MARK)]
         said = BUTTON_MARK.join("\n".join(half).strip("\n") for half in halves)

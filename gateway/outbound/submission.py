@@ -271,9 +271,9 @@ def _prepare(door: Door, desk: Desk, handed: Handed, head: Head, home: Home, now
 
 def _check_count(door: Door, count: int) -> None:
     """A document may name as many recipients as an envelope (S32: one mail for each document)."""
-    if count > door.most_recipients:
-        words = f"the document names {count} recipients, and a mail takes at most {door.most_recipients}"
-        raise Refused(554, "5.5.3", f"{words}; set send to none for some of its contacts")
+    if count > (most := door.most_recipients):
+        raise Refused(554, "5.5.3", f"the document names {count} recipients, and a mail takes at most {most}; "
+                      "set send to none for some of its contacts")  # fmt: skip
 
 
 async def _prepare_stored(door: Door, desk: Desk, asked: Asked, now: datetime) -> tuple[Ready, StoredDocument]:

@@ -35,6 +35,8 @@ TYPES = frozenset(
     mailbox.failed mailbox.recovered mailbox.skipped
     webhook.disabled webhook.enabled
     domain.check_changed domain.key_changed domain.unaligned domain.aligned
+    user.password_changed user.second_step_on user.second_step_off user.recovery_codes_made user.recovery_code_used
+    user.sessions_ended
     """.split()
 )
 
@@ -100,6 +102,14 @@ def count_automatic(tx: Transaction, tenant_id: str, thread_id: str, type: str, 
     where = (event.c.tenant_id == tenant_id) & (event.c.thread_id == thread_id) & (event.c.type == type)
     caused = where & (event.c.at >= since_ms) & event.c.data.contains('"automatic":true')
     return int(tx.all(select(func.count()).select_from(event).where(caused))[0][0])
+
+
+def latest_house_events(tx: Transaction, tenant_id: str, prefix: str, limit: int = 100) -> list[Event]:
+    """The last events without a thread whose type begins so, newest first: changes of logins, of domains, ..."""
+    columns = (event.c.event_id, event.c.at, event.c.type, event.c.data)
+    where = (event.c.tenant_id == tenant_id) & (event.c.thread_id == "") & event.c.type.startswith(prefix)
+    rows = tx.all(select(*columns).where(where).order_by(event.c.event_id.desc()).limit(limit))
+    return [Event(row[0], need_time(row[1]), row[2], "", "", 0, json.loads(row[3] or "{}")) for row in rows]
 
 
 def list_events(tx: Transaction, tenant_id: str, *, thread_id: str, limit: int = 1000) -> list[Event]:

@@ -133,7 +133,32 @@ session = Table(
     Column("csrf", String(64), nullable=False),
     _at("created_at", nullable=False),
     _at("expires_at", nullable=False),
+    Column("seen_at", BigInteger, nullable=False, server_default="0"),  # to ten minutes
+    _number("second"),  # 1: more than a password was proven
+    _text("address"),
+    _text("browser"),  # as it calls itself
     comment="store/users",
+)
+
+second_factor = Table(
+    "second_factor",
+    metadata,
+    _key(),
+    _key("user_id"),
+    Column("secret_sealed", LargeBinary, nullable=False),  # of the codes, RFC 6238
+    _at("created_at", nullable=False),
+    _at("confirmed_at"),  # NULL: a first code has not been seen, and none is asked for
+    Column("last_step", BigInteger, nullable=False, server_default="0"),  # of the code used last: none is taken twice
+    comment="store/second_factors",
+)
+
+recovery_code = Table(
+    "recovery_code",
+    metadata,
+    _key(),
+    _key("user_id"),
+    Column("code_hash", String(64), primary_key=True),  # SHA-256; 80 random bits
+    comment="store/second_factors",
 )
 
 domain = Table(

@@ -27,6 +27,7 @@ OPTIONS = (
     "retry_first",  # seconds until the first retry, between two at the most, until it is given up (outbound.retry)
     "retry_longest",
     "expire",
+    "second_step",  # True: everybody logs in with a code too (store.second_factors)
     "route_retry",  # the same of one route: {route: {"expire": 86400}}
 )
 ROUTES = ("direct", "relay", "smtp")  # by which mail leaves: to the recipients' servers, the relay, its own server
@@ -109,6 +110,8 @@ def _check_options(options: Mapping[str, Any]) -> None:
                 _check_limit(per, most)
         for retry in (value or {}).values() if name == ROUTE_RETRY else ({name: value},):
             _check_retry(retry)
+        if name == "second_step" and value not in (None, True, False):
+            raise _refuse(f"the second step {value!r} is neither demanded nor not")
         if name == "einvoice" and value not in EINVOICES:
             raise _refuse(f"the e-invoice {value!r} is not known; write factur-x, or none for ordinary PDFs")
 

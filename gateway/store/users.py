@@ -15,13 +15,17 @@ from sqlalchemy import delete, func, insert, or_, select, update
 
 from gateway.mail.address import parse_address
 from gateway.mail.reply import Refused
-from gateway.store.database import Transaction, new_id, to_ms
+from gateway.store.database import Transaction, need_time, new_id, storable, to_ms
+from gateway.store.events import add_event
 from gateway.store.schema import session, user
 from gateway.store.settings import LANGUAGES
 from gateway.store.tenants import hash_password
 
 ROLES = ("clerk", "admin", "auditor")
 SESSION_TIME = timedelta(hours=12)
+SEEN_TIME = timedelta(minutes=10)  # how often a session notes that it is in use
+EPOCH = need_time(0)
+OPERATOR_WORD = "the operator"  # who changes logins by commands, as events say it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,25 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who is looking at a page. `csrf` must come back with every change."""
+    """Who is looking at a page. `csrf` must come back with every change; `second`: they proved more than a password."""
 
     user: User
     csrf: str
+    second: bool = False
+    id: str = ""
+    started_at: datetime = EPOCH
+    seen_at: datetime = EPOCH  # to ten minutes
+    address: str = ""
+    browser: str = ""  # as it calls itself
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How somebody logged in, and from where."""
+
+    address: str = ""
+    browser: str = ""
+    second: bool = False
 
 
 _COLUMNS = (user.c.tenant_id, user.c.user_id, user.c.email, user.c.name, user.c.role, user.c.language)
@@ -120,7 +139,7 @@ def change_user(
     where = (user.c.tenant_id == tenant_id) & (user.c.user_id == user_id)
     tx.change(update(user).where(where).values(role=role, disabled_at=to_ms(now) if disabled else None))
     if (role, disabled) != (found.role, found.disabled):
-        tx.change(delete(session).where(session.c.tenant_id == tenant_id, session.c.user_id == user_id))
+        end_sessions(tx, tenant_id, user_id)
     return found
 
 
@@ -131,12 +150,15 @@ def disable_user(tx: Transaction, now: datetime, tenant_id: str, email: str) -> 
     if not row:
         return False
     tx.change(update(user).where(where).values(disabled_at=to_ms(now)))
-    tx.change(delete(session).where(session.c.tenant_id == tenant_id, session.c.user_id == row[0]))
+    end_sessions(tx, tenant_id, row[0])
     return True
 
 
-def set_password(tx: Transaction, tenant_id: str, email: str, password: str, password_hash: str = "") -> bool:
-    """Give a user a new password and end their sessions; False when the tenant has no such user."""
+def set_password(
+    tx: Transaction, now: datetime, tenant_id: str, email: str, password: str, password_hash: str = "", *,
+    by: str = OPERATOR_WORD,
+) -> bool:  # fmt: skip
+    """Give a user a new password and end their sessions; False when the tenant has no such user. `by`: who does it."""
     where = (user.c.tenant_id == tenant_id) & (user.c.email == email.lower())
     row = tx.first(select(user.c.user_id).where(where))
     if not row:
@@ -144,8 +166,17 @@ def set_password(tx: Transaction, tenant_id: str, email: str, password: str, pas
     if len(password) < 10:
         raise Refused(501, "5.5.4", "the password is shorter than 10 characters; choose a longer one")
     tx.change(update(user).where(where).values(password_hash=password_hash or hash_password(password)))
-    tx.change(delete(session).where(session.c.tenant_id == tenant_id, session.c.user_id == row[0]))
+    end_sessions(tx, tenant_id, row[0])
+    add_event(tx, to_ms(now), tenant_id, "user.password_changed", data={"user": email.lower(), "by": by})
     return True
+
+
+def set_name(tx: Transaction, tenant_id: str, user_id: str, name: str) -> None:
+    """What colleagues see. Raises Refused when it is empty, longer than 100 characters or no single line."""
+    if not name.strip() or len(name) > 100 or not name.isprintable():
+        raise Refused(501, "5.5.4", "the name is empty, longer than 100 characters or not one line")
+    where = (user.c.tenant_id == tenant_id) & (user.c.user_id == user_id)
+    tx.change(update(user).where(where).values(name=name.strip()))
 
 
 def set_language(tx: Transaction, tenant_id: str, user_id: str, language: str) -> None:
@@ -156,41 +187,87 @@ def set_language(tx: Transaction, tenant_id: str, user_id: str, language: str) -
 
 def find_user(tx: Transaction, email: str) -> tuple[User, str] | None:
     """(user, password hash) of someone who may log in. The one query without a tenant: nobody is logged in yet."""
-    row = tx.first(
-        select(*_COLUMNS, user.c.password_hash).where(
-            func.lower(user.c.email) == email.lower(), user.c.disabled_at.is_(None)
-        )
-    )
+    return _find(tx, func.lower(user.c.email) == email.lower())
+
+
+def get_user(tx: Transaction, tenant_id: str, user_id: str) -> tuple[User, str] | None:
+    """The same of a user who is known already; the hash is "" for one without a password."""
+    return _find(tx, (user.c.tenant_id == tenant_id) & (user.c.user_id == user_id))
+
+
+def _find(tx: Transaction, where: Any) -> tuple[User, str] | None:
+    row = tx.first(select(*_COLUMNS, user.c.password_hash).where(where, user.c.disabled_at.is_(None)))
     return (User(*row[:6]), row[6]) if row else None
 
 
-def start_session(tx: Transaction, now: datetime, who: User) -> tuple[str, Session]:
+def start_session(tx: Transaction, now: datetime, who: User, proof: Proof = Proof()) -> tuple[str, Session]:
     """(the cookie's value, the session) of a new login."""
     token = secrets.token_urlsafe(32)
-    started = Session(who, secrets.token_urlsafe(24))
+    address, browser = storable(proof.address[:100]), storable(proof.browser[:300])
+    started = Session(who, secrets.token_urlsafe(24), proof.second, _digest(token), now, now, address, browser)
     tx.change(
         insert(session).values(
             tenant_id=who.tenant_id,
-            session_id=_digest(token),
+            session_id=started.id,
             user_id=who.id,
             csrf=started.csrf,
             created_at=to_ms(now),
             expires_at=to_ms(now + SESSION_TIME),
+            seen_at=to_ms(now),
+            second=int(proof.second),
+            address=address,
+            browser=browser,
         )
     )
     tx.change(delete(session).where(session.c.tenant_id == who.tenant_id, session.c.expires_at < to_ms(now)))
     return f"{who.tenant_id}.{token}", started
 
 
+_SESSION = tuple(session.c[name] for name in "csrf second session_id created_at seen_at address browser".split())
+_JOINED = select(*_COLUMNS, *_SESSION).join_from(
+    session, user, (user.c.tenant_id == session.c.tenant_id) & (user.c.user_id == session.c.user_id)
+)
+
+
+def _session(row: Any) -> Session:
+    csrf, second, id, started, seen, address, browser = row[6:]
+    return Session(User(*row[:6]), csrf, bool(second), id, need_time(started), need_time(seen), address, browser)
+
+
 def find_session(tx: Transaction, now: datetime, cookie: str) -> Session | None:
     """The session of a cookie, while it lasts and its user may log in."""
     where = [session.c.expires_at > to_ms(now), user.c.disabled_at.is_(None), *_cookie_matches(cookie)]
-    row: Any = tx.first(
-        select(*_COLUMNS, session.c.csrf)
-        .join_from(session, user, (user.c.tenant_id == session.c.tenant_id) & (user.c.user_id == session.c.user_id))
-        .where(*where)
-    )
-    return Session(User(*row[:6]), row[6]) if row else None
+    row: Any = tx.first(_JOINED.where(*where))
+    return _session(row) if row else None
+
+
+def note_seen(tx: Transaction, now: datetime, found: Session) -> None:
+    """A session is in use."""
+    where = (session.c.tenant_id == found.user.tenant_id) & (session.c.session_id == found.id)
+    tx.change(update(session).where(where).values(seen_at=to_ms(now)))
+
+
+def list_sessions(tx: Transaction, now: datetime, tenant_id: str, user_id: str = "") -> list[Session]:
+    """The sessions of a user (or of all a tenant's users) that last, the one used last first."""
+    where = [session.c.tenant_id == tenant_id, session.c.expires_at > to_ms(now), user.c.disabled_at.is_(None)]
+    where += [session.c.user_id == user_id] if user_id else []
+    return [_session(row) for row in tx.all(_JOINED.where(*where).order_by(session.c.seen_at.desc()))]
+
+
+def end_sessions(tx: Transaction, tenant_id: str, user_id: str, *, only: str = "", but: str = "") -> int:
+    """End a user's sessions: all, the one whose id is `only`, or all but one. How many ended."""
+    where = [session.c.tenant_id == tenant_id, session.c.user_id == user_id]
+    where += [session.c.session_id == only] if only else []
+    where += [session.c.session_id != but] if but else []
+    return tx.change(delete(session).where(*where))
+
+
+def end_logins_of(tx: Transaction, now: datetime, who: User, by: str, *, only: str = "", but: str = "") -> int:
+    """The same, said in an event when there were some."""
+    ended = end_sessions(tx, who.tenant_id, who.id, only=only, but=but)
+    if ended:
+        add_event(tx, to_ms(now), who.tenant_id, "user.sessions_ended", data={"user": who.email, "by": by})
+    return ended
 
 
 def end_session(tx: Transaction, cookie: str) -> None:

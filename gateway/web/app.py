@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from gateway.settings.workshop import Workshop
 from gateway.store.database import Database, StoreUnavailable
 from gateway.web import (
+    account,
     auth,
     bounces,
     evidence,
@@ -26,6 +27,7 @@ from gateway.web import (
     inbox_reply,
     inbox_search,
     preferences,
+    second_step,
     shared_files,
 )
 from gateway.web.api.app import make_api
@@ -46,15 +48,15 @@ from gateway.web.settings import (
     webhooks,
 )
 from gateway.web.settings import templates as mail_templates
-from gateway.web.site import SignIn, Site, origins_of
+from gateway.web.site import SetUp, SignIn, Site, origins_of
 from gateway.web.translation import LANGUAGES
 
 log = structlog.get_logger()
 
-PAGES = (  # in this order: the first route that fits serves
-    auth, bounces, inbox_search, inbox, inbox_acts, inbox_reply, evidence, files, preferences, shared_files,
+ROOMS = (  # in this order: the first route that fits serves
+    auth, second_step, account, bounces, inbox_search, inbox, inbox_acts, inbox_reply, evidence, files, preferences,
+    shared_files,
 )  # fmt: skip
-
 SETTINGS = (
     mail_templates, triggers, delivery, server, domains, mailboxes, company, suppressions, users, credentials, api_keys,
     webhooks,
@@ -84,15 +86,14 @@ def make_app(
     app.state.site = Site(
         database, clock, secure, origins, operator_language, preferences_key=preferences_key, workshop=workshop
     )
-    for room in PAGES:
+    for room in (*ROOMS, *SETTINGS):
         app.include_router(room.router)
-    for page in SETTINGS:
-        app.include_router(page.router)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_route("/static/{name}", static, methods=["GET"])
     if api is not None:
         app.mount("/v1", make_api(api))
     app.add_exception_handler(SignIn, _sign_in)
+    app.add_exception_handler(SetUp, _set_up)
     app.add_exception_handler(HTTPException, _no_page)
     app.add_exception_handler(RequestValidationError, _no_sense)
     app.add_exception_handler(StoreUnavailable, _unavailable)
@@ -125,6 +126,12 @@ async def _sign_in(request: Request, error: Exception) -> Response:
     if error.wanted in ("/inbox", "/"):
         return RedirectResponse("/login", 303)
     return RedirectResponse(f"/login?{urlencode({'next': error.wanted})}", 303)
+
+
+async def _set_up(request: Request, error: Exception) -> Response:
+    if "hx-request" in request.headers:
+        return Response(status_code=401)
+    return RedirectResponse("/account/second-step", 303)
 
 
 async def _no_page(request: Request, error: Exception) -> Response:

@@ -2,26 +2,26 @@
 
 The answer to an unknown e-mail and to a wrong password is one and the same, in words and in time (argon2id is computed
 for both, off the event loop, two at once). Tries are limited per address and per e-mail. A login is always a new
-session; the one before it ends.
+session (`web.entering`), after a code where somebody has a second step; the one before it ends.
 """
 
 import asyncio
-from datetime import datetime
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
-from gateway.store.database import Transaction
 from gateway.store.tenants import verify_password
-from gateway.store.users import SESSION_TIME, User, end_session, find_user, set_language, start_session
+from gateway.store.users import User, end_session, find_user, set_language
+from gateway.web.entering import YEAR, address_of, admit
 from gateway.web.pages import drop_cookie, render, set_cookie
 from gateway.web.site import LANGUAGE_COOKIE, Site, Visit, find_visit, need_form, own_path, site_of
 from gateway.web.translation import LANGUAGES
 
+log = structlog.get_logger()
 router = APIRouter()
-_YEAR = 365 * 24 * 3600
-_PASSWORD_LIMIT = 1000  # characters
+PASSWORD_LIMIT = 1000  # characters
 
 
 @router.get("/login")
@@ -29,7 +29,14 @@ async def show_login(request: Request, next: str = "/inbox") -> Response:
     """The page to log in."""
     if await find_visit(request):
         return RedirectResponse(own_path(next), 303)
-    return render(request, "login.html", wanted=own_path(next), email="", problem="", minutes=0)
+    return login_page(request, wanted=own_path(next))
+
+
+def login_page(
+    request: Request, code: int = 200, *, wanted: str = "/inbox", email: str = "", problem: str = "", minutes: int = 0
+) -> Response:
+    """The page to log in, saying what was not right."""
+    return render(request, "login.html", code, wanted=wanted, email=email, problem=problem, minutes=minutes)
 
 
 @router.post("/login")
@@ -41,42 +48,34 @@ async def log_in(request: Request) -> Response:
     except HTTPException as error:
         if error.detail != "form":
             raise
-        return render(request, "login.html", 403, wanted="/inbox", email="", problem="stale", minutes=0)
-    email, password = form.get("email", "").strip()[:320], form.get("password", "")[:_PASSWORD_LIMIT]
+        return login_page(request, 403, problem="stale")
+    email, password = form.get("email", "").strip()[:320], form.get("password", "")[:PASSWORD_LIMIT]
     wanted = own_path(form.get("next", "/inbox"))
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     wait = site.limits.take(address, email, site.clock())
     if wait:
-        minutes = -(-wait // 60)
-        page = render(request, "login.html", 429, wanted=wanted, email=email, problem="often", minutes=minutes)
+        page = login_page(request, 429, wanted=wanted, email=email, problem="often", minutes=-(-wait // 60))
         page.headers["retry-after"] = str(wait)
         return page
     user = await verify(site, email, password)
     if user is None:
-        return render(request, "login.html", 401, wanted=wanted, email=email, problem="wrong", minutes=0)
+        log.warning("web.login_refused", address=address, why="password")
+        return login_page(request, 401, wanted=wanted, email=email, problem="wrong")
     site.limits.give_back(address, email)
-    old = request.cookies.get(site.session_cookie, "")
-    cookie = await site.database.write(_renew, site.clock(), user, old)
-    response = RedirectResponse(wanted, 303)
-    set_cookie(request, response, site.session_cookie, cookie, int(SESSION_TIME.total_seconds()))
-    drop_cookie(request, response, site.form_cookie)
-    if user.language:
-        set_cookie(request, response, LANGUAGE_COOKIE, user.language, _YEAR)
-    return response
+    return await admit(request, user, wanted)
 
 
 async def verify(site: Site, email: str, password: str) -> User | None:
     """The user with this e-mail and password, or None."""
     found = await site.database.read(find_user, email)
-    async with site.verifying:
-        right = await asyncio.to_thread(verify_password, found[1] if found else "", password)
+    right = await is_password(site, found[1] if found else "", password)
     return found[0] if found and right else None
 
 
-def _renew(tx: Transaction, now: datetime, user: User, old: str) -> str:
-    if old:
-        end_session(tx, old)
-    return start_session(tx, now, user)[0]
+async def is_password(site: Site, password_hash: str, password: str) -> bool:
+    """Whether the password is right, computed beside the event loop, two at once."""
+    async with site.verifying:
+        return await asyncio.to_thread(verify_password, password_hash, password)
 
 
 @router.post("/logout")
@@ -102,5 +101,5 @@ async def choose_language(request: Request, form: Annotated[dict[str, str], Depe
         user = visit.session.user
         await site_of(request).database.write(set_language, user.tenant_id, user.id, language)
     response = RedirectResponse(own_path(form.get("back", "/inbox")), 303)
-    set_cookie(request, response, LANGUAGE_COOKIE, language, _YEAR)
+    set_cookie(request, response, LANGUAGE_COOKIE, language, YEAR)
     return response

@@ -52,7 +52,7 @@ async def change(request: Request, visit: Looking, form: Form) -> Response:
     except Refused as refused:
         if refused.reply.code == 404:
             raise HTTPException(404) from None
-        return render(request, "refused.html", 409, why=refused.reply.text)
+        return render(request, "refused.html", 409, why=refused)
     return RedirectResponse(f"/bounces?{urlencode(told)}", 303)
 
 

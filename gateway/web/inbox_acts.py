@@ -122,7 +122,7 @@ async def _do(request: Request, visit: Visit, work: Callable[[Transaction, datet
     except Refused as refused:
         if refused.reply.code == 404:
             raise HTTPException(404) from None
-        return render(request, "refused.html", 409, why=refused.reply.text)
+        return render(request, "refused.html", 409, why=refused)
 
 
 def _to(form: dict[str, str], did: str, done: Done | None = None, *, stay: bool = False) -> Response:

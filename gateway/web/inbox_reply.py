@@ -107,9 +107,7 @@ async def send(request: Request, visit: Looking, form: Form, thread_id: str) -> 
         filled = {name: form.get(name, "") for name in ("to", "cc", "subject", "text", "message")}
         filled["seen"] = sheet.found.seen
         changed = refused.reply.code == 409
-        return render(
-            request, "reply.html", 409, sheet=sheet, filled=filled, how=how, wrong=refused.reply.text, changed=changed
-        )
+        return render(request, "reply.html", 409, sheet=sheet, filled=filled, how=how, wrong=refused, changed=changed)
     query = {"sent": sent.message_id, "back": sent.undo}
     return RedirectResponse(f"/inbox/{thread_id}?{urlencode({k: v for k, v in query.items() if v})}", 303)
 
@@ -126,7 +124,7 @@ async def unsend(request: Request, visit: Looking, form: Form, thread_id: str) -
     except Refused as refused:
         if refused.reply.code == 404:
             raise HTTPException(404) from None
-        return render(request, "refused.html", 409, why=refused.reply.text)
+        return render(request, "refused.html", 409, why=refused)
     return RedirectResponse(f"/inbox/{thread_id}/reply", 303)
 
 
@@ -142,7 +140,7 @@ async def correct_address(request: Request, visit: Looking, form: Form, thread_i
     except Refused as refused:
         if refused.reply.code == 404:
             raise HTTPException(404) from None
-        return render(request, "refused.html", 409, why=refused.reply.text)
+        return render(request, "refused.html", 409, why=refused)
     return RedirectResponse(f"/inbox/{thread_id}?did=correct", 303)
 
 

@@ -61,5 +61,5 @@ async def change(request: Request, visit: Looking, form: Form) -> Response:
     try:
         await site.database.write(keep_search, site.clock(), tenant_id, name, query, user=user_id, shared=shared)
     except Refused as refused:
-        return render(request, "refused.html", 409, why=refused.reply.text)
+        return render(request, "refused.html", 409, why=refused)
     return RedirectResponse(f"/inbox/search?{urlencode({'q': query})}", 303)

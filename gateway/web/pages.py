@@ -17,8 +17,10 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from gateway.inbox import views
+from gateway.mail.reply import Refused
 from gateway.web import words
 from gateway.web.areas import areas_of
+from gateway.web.refusals import say_refusal
 from gateway.web.site import LANGUAGE_COOKIE, Visit, form_token, own_path, site_of
 from gateway.web.translation import LANGUAGES, NAMES, Reader, translation, zone
 from gateway.web.whys import say_why
@@ -68,6 +70,7 @@ def environment(language: str) -> Environment:
     made.filters["segment"] = lambda text: quote(text, safe="")
     made.filters["say"] = found.gettext
     made.filters["why"] = lambda why: say_why(why, found.gettext)
+    made.filters["refusal"] = lambda refused: say_refusal(refused, found.gettext)
     made.filters["tell"] = lambda line: found.gettext(line.template) % _said(line.values, found.gettext)
     return made
 
@@ -112,6 +115,13 @@ def render(request: Request, name: str, code: int = 200, **shown: Any) -> HTMLRe
     if fresh:
         set_cookie(request, response, site.form_cookie, token)
     return response
+
+
+def say(request: Request, refused: Refused) -> str:
+    """Why something was refused, in the language of whoever asked."""
+    visit: Visit | None = getattr(request.state, "visit", None)
+    language = visit.reader.language if visit else visitor_language(request)
+    return say_refusal(refused, translation(language).gettext)
 
 
 def visitor_language(request: Request) -> str:

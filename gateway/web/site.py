@@ -20,7 +20,7 @@ from fastapi import Depends, HTTPException, Request
 from gateway.settings.workshop import Workshop
 from gateway.store.database import Database, Transaction
 from gateway.store.tenants import Tenant, get_tenant
-from gateway.store.users import Session, find_session
+from gateway.store.users import SEEN_TIME, Session, find_session, note_seen
 from gateway.web.login_limits import Limit, LoginLimits
 from gateway.web.translation import LANGUAGES, Reader, zone
 
@@ -30,6 +30,9 @@ LANGUAGE_COOKIE = "gw_language"
 # Customers' reminders turned off and on: a mail provider's one click comes for many of them from few addresses.
 _WISHES_OF_ADDRESS = (Limit(300, timedelta(minutes=1)),)
 _WISHES_OF_LINK = (Limit(10, timedelta(hours=1)),)
+# Of codes at the login, whose tries somebody makes who has the password: few, since three of a million are right.
+_CODES_OF_ADDRESS = (Limit(20, timedelta(minutes=10)), Limit(100, timedelta(days=1)))
+_CODES_OF_USER = (Limit(5, timedelta(minutes=10)), Limit(20, timedelta(days=1)))
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PATH = re.compile(r"/(?![/\\])[\x21-\x7e]{0,2000}\Z")
 
@@ -42,6 +45,10 @@ class SignIn(Exception):
         super().__init__(wanted)
 
 
+class SetUp(Exception):
+    """The tenant demands a second step at the login, and this user has none yet: they set it up first."""
+
+
 @dataclass(frozen=True)
 class Site:
     """The pages' share of the house. `origins` are the ones that may send forms."""
@@ -52,6 +59,7 @@ class Site:
     origins: frozenset[str]
     operator_language: str
     limits: LoginLimits = field(default_factory=LoginLimits)
+    codes: LoginLimits = field(default_factory=lambda: LoginLimits(_CODES_OF_ADDRESS, _CODES_OF_USER))
     wishes: LoginLimits = field(default_factory=lambda: LoginLimits(_WISHES_OF_ADDRESS, _WISHES_OF_LINK))
     preferences_key: bytes = field(default=b"", repr=False)  # of the links in reminders; b"": there are none
     workshop: Workshop | None = None  # what the settings need of a running gateway
@@ -112,6 +120,11 @@ class Visit:
         """Whether they may do more than look."""
         return self.session.user.role != "auditor"
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether their tenant demands a second step that this login did not have."""
+        return bool(self.tenant.options.get("second_step")) and not self.session.second
+
 
 def _find_visit(tx: Transaction, now: datetime, cookie: str) -> Visit | None:
     session = find_session(tx, now, cookie)
@@ -129,13 +142,24 @@ async def find_visit(request: Request) -> Visit | None:
     cookie = request.cookies.get(site.session_cookie, "")
     if known or not cookie or len(cookie) > 200:
         return known
-    visit = await site.database.read(_find_visit, site.clock(), cookie)
+    now = site.clock()
+    visit = await site.database.read(_find_visit, now, cookie)
+    if visit and now - visit.session.seen_at > SEEN_TIME:
+        await site.database.write(note_seen, now, visit.session)
     request.state.visit = visit
     return visit
 
 
 async def need_visit(request: Request) -> Visit:
-    """Who is logged in. Raises SignIn when nobody is."""
+    """Who is logged in. Raises SignIn when nobody is, SetUp when a second step is demanded that they do not have."""
+    visit = await need_person(request)
+    if visit.unfinished:
+        raise SetUp
+    return visit
+
+
+async def need_person(request: Request) -> Visit:
+    """Who is logged in, though a second step be missing; for their own account only. Raises SignIn when nobody is."""
     visit = await find_visit(request)
     if visit is None:
         wanted = quote(request.url.path, safe="/") + (f"?{request.url.query}" if request.url.query else "")

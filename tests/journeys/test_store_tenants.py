@@ -209,7 +209,7 @@ def test_a_session_lasts_its_time_and_is_its_users(database: Database, acme: Ten
 def test_a_new_password_and_a_disabled_user_end_every_session(database: Database, acme: Tenant) -> None:
     who = database.write_now(add_user, NOW, acme.id, "ana@acme.test", PASSWORD)
     cookies = [database.write_now(start_session, NOW, who)[0] for _ in range(2)]
-    assert database.write_now(set_password, acme.id, "ana@acme.test", "another password")
+    assert database.write_now(set_password, NOW, acme.id, "ana@acme.test", "another password")
     assert all(database.read_now(find_session, NOW, cookie) is None for cookie in cookies)
     found = database.read_now(find_user, "ANA@acme.test")
     assert found and verify_password(found[1], "another password") and not verify_password(found[1], PASSWORD)

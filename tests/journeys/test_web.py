@@ -181,7 +181,8 @@ OF_THE_SETTINGS = [
     *(f"/settings/delivery/{name}" for name in ("contact", "authors", "server")),
     *(f"/settings/delivery/server/{name}" for name in ("test", "fallback", "remove")),
     *(f"/settings/templates/{{key}}{name}" for name in ("", "/mail")),
-    *(f"/settings/users/{{user_id}}{name}" for name in ("", "/password")),
+    *(f"/settings/users/{{user_id}}{name}" for name in ("", "/password", "/logins")),
+    "/settings/users/demand",
     *(f"/settings/mailboxes/{{name}}{name}" for name in ("", "/test", "/remove")),
     *("/settings/credentials", "/settings/credentials/revoke", "/settings/suppressions/remove"),
     *("/settings/triggers/hour", "/settings/triggers/reminders", "/settings/company/logo/remove"),
@@ -192,7 +193,9 @@ UPLOADS = ["/settings/company/logo", "/settings/suppressions/import"]  # tested 
 WRITING = ("reply", "unsend", "correct")
 OF_A_THREAD = [f"/inbox/{{thread_id}}/{what}" for what in ("move", "contact", "note", "promise", *WRITING)]
 OF_THREADS = ["/bounces", "/inbox/search", "/inbox/act", "/inbox/undo", "/inbox/scheduled"]
-CHANGES = ["/logout", "/language", *OF_THREADS, *OF_A_THREAD, *OF_THE_SETTINGS]
+OF_AN_ACCOUNT = [f"/account/{what}" for what in ("profile", "password", "sessions")]
+OF_AN_ACCOUNT += [f"/account/second-step/{what}" for what in ("begin", "confirm", "codes", "remove")]
+CHANGES = ["/logout", "/language", *OF_AN_ACCOUNT, *OF_THREADS, *OF_A_THREAD, *OF_THE_SETTINGS]
 
 
 @pytest.mark.parametrize("path", CHANGES)
@@ -223,7 +226,7 @@ def test_the_token_of_another_session_is_no_token(app: FastAPI, clerk: TestClien
 
 def test_every_post_route_is_among_the_tested_changes(app: FastAPI) -> None:
     posts = {route.path for route in routes(app) if "POST" in (route.methods or ())}
-    assert posts == {*CHANGES, *UPLOADS, "/login", "/preferences/{token}"}
+    assert posts == {*CHANGES, *UPLOADS, "/login", "/login/code", "/preferences/{token}"}
 
 
 def test_a_clerk_has_no_settings_and_an_auditor_only_looks(app: FastAPI, house: House) -> None:
@@ -283,12 +286,13 @@ def routes(app: FastAPI) -> list[APIRoute]:
 
 
 OWN = {  # of the tenant as a whole
-    *OF_THE_SETTINGS, *UPLOADS, "/settings", "/settings/templates/{key}/mail.pdf", "/settings/triggers/forecast",
+    *OF_THE_SETTINGS, *UPLOADS, "/settings", "/account", "/account/second-step", *OF_AN_ACCOUNT,
+    "/settings/templates/{key}/mail.pdf", "/settings/triggers/forecast",
     "/settings/suppressions.csv", "/settings/delivery/oauth",
 }  # fmt: skip
 OPEN = {  # name nothing that has an owner
     "/", "/inbox", "/bounces", "/bounces.csv",
-    "/inbox/search", "/inbox/undo", "/login", "/logout", "/language", "/health", "/static/{name}",
+    "/inbox/search", "/inbox/undo", "/login", "/login/code", "/logout", "/language", "/health", "/static/{name}",
 }  # fmt: skip
 PROVEN = {"/preferences/{token}", "/f/{token}"}  # the address itself is the proof, for customers: journeys forge it
 OWNED = {
@@ -312,6 +316,7 @@ OWNED = {
     "/settings/webhooks/{endpoint_id}": "/settings/webhooks/{hook}",
     "/settings/users/{user_id}": "/settings/users/{boss}",
     "/settings/users/{user_id}/password": "/settings/users/{boss}/password",
+    "/settings/users/{user_id}/logins": "/settings/users/{boss}/logins",
     "/settings/domains/{name}": "/settings/domains/beta.example",
     "/settings/domains/{name}/check": "/settings/domains/beta.example/check",
     "/settings/mailboxes/{name}": "/settings/mailboxes/beta",
@@ -343,7 +348,7 @@ def test_what_is_another_tenants_is_not_found_on_every_route(
                 form |= MAILBOX | {"role": "admin", "may": "yes"}
                 data = form if method == "POST" else None
                 answers[browser] = browser.request(method, path, data=data, headers=FORM)
-                if path.endswith("/password") and browser is owner:  # whose sessions end by it
+                if path.endswith(("/password", "/logins")) and browser is owner:  # whose sessions end by it
                     owner = browser = log_in(app, "boss@beta.example")
                     answers[browser] = answers.popitem()[1]
             assert answers[clerk].status_code == 404, (method, path)

@@ -105,7 +105,7 @@ def test_a_search_marks_what_it_found_and_is_kept(admin: Admin, house: House, da
 
 def test_a_search_that_makes_no_sense_is_explained(admin: Admin) -> None:
     answer = admin.browser.get("/inbox/search?q=amount:many")
-    assert answer.status_code == 400 and "wants an amount" in answer.text
+    assert answer.status_code == 400 and "cere o sumă" in answer.text
 
 
 def test_a_bounced_address_is_put_aside_or_corrected_from_the_worklist(admin: Admin, house: House) -> None:

@@ -18,7 +18,7 @@ SOURCES = [
     *(ROOT / "web").rglob("*.py"),
     *(ROOT / "inbox").rglob("*.py"),
 ]
-KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "msgid": None, "say": None}
+KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "msgid": None, "say": None, "WrongQuery": (1,)}
 FACT = re.compile(r"%\(\w+\)s")
 
 

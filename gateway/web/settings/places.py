@@ -12,8 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from gateway.inbox.timeline import msgid
 from gateway.mail.reply import Refused
-from gateway.web.pages import environment, render
-from gateway.web.settings.refusals import say_refusal
+from gateway.web.pages import render, say
 from gateway.web.site import Visit, need_admin_change, need_visit
 
 DONE = {
@@ -65,8 +64,7 @@ Form = Annotated[dict[str, str], Depends(need_admin_change)]
 def show(request: Request, name: str, *, problem: Refused | None = None, code: int = 0, **shown: Any) -> Response:
     """A page of the settings; `problem` is why a change was refused, and then the answer is 422."""
     visit: Visit = request.state.visit
-    tell = environment(visit.reader.language).filters["say"]
-    said = say_refusal(problem.reply.text, tell) if problem else ""
+    said = say(request, problem) if problem else ""
     return render(
         request, f"settings/{name}.html", code or (422 if problem else 200), places=PLACES, problem=said,
         done=DONE.get(request.query_params.get("done", ""), ""), may=visit.session.user.role == "admin", **shown,

@@ -14,9 +14,9 @@ from markupsafe import escape
 from gateway.mail.reply import Refused
 from gateway.outbound.texts import LANGUAGES, templates
 from gateway.settings import templates as texts
-from gateway.settings.workshop import Workshop
 from gateway.store.template_settings import change_setting
 from gateway.web.files import download_headers
+from gateway.web.pages import say
 from gateway.web.safety import MAIL_POLICY, PICTURE_POLICY
 from gateway.web.settings.places import Form, Looking, again, show
 from gateway.web.settings.template_names import NAMES, PARTS, WHEN
@@ -115,7 +115,7 @@ async def see(request: Request, visit: Looking, key: str, language: str = "", lo
     found = await site_of(request).database.read(
         texts.read_texts, visit.tenant, _need(key), _language(visit, language)
     )  # fmt: skip
-    return await _preview(need_workshop(request), visit, found, found.all[found.code], look)
+    return await _preview(request, visit, found, found.all[found.code], look)
 
 
 @router.post("/settings/templates/{key}/mail")
@@ -124,14 +124,14 @@ async def try_out(request: Request, visit: Looking, form: Form, key: str) -> Res
     code = _language(visit, form.get("language", ""))
     found = await site_of(request).database.read(texts.read_texts, visit.tenant, _need(key), code)
     said = texts.read_parts(found, form)
-    return await _preview(need_workshop(request), visit, found, said, form.get("look", "desktop"))
+    return await _preview(request, visit, found, said, form.get("look", "desktop"))
 
 
-async def _preview(workshop: Workshop, visit: Visit, found: texts.Texts, said: Any, look: str) -> Response:
+async def _preview(request: Request, visit: Visit, found: texts.Texts, said: Any, look: str) -> Response:
     try:
-        rendered = await texts.preview(workshop, found, said)
+        rendered = await texts.preview(need_workshop(request), found, said)
     except Refused as refused:
-        return _framed(f"<p>{escape(refused.reply.text)}</p>", MAIL_POLICY)
+        return _framed(f"<p>{escape(say(request, refused))}</p>", MAIL_POLICY)
     subject = f'<title>{escape(rendered.subject)}</title><p style="font:600 14px sans-serif">{escape(rendered.subject)}'
     if look == "text":
         return _framed(f'{subject}<pre style="white-space:pre-wrap">{escape(rendered.text)}</pre>', MAIL_POLICY)
@@ -153,7 +153,7 @@ async def see_pdf(request: Request, visit: Looking, key: str, language: str = ""
     try:
         rendered = await texts.preview(need_workshop(request), found, found.all[code], draw=True)
     except Refused as refused:  # an e-invoice that lacks something of the company's, say
-        return _framed(f"<p>{escape(refused.reply.text)}</p>", MAIL_POLICY)
+        return _framed(f"<p>{escape(say(request, refused))}</p>", MAIL_POLICY)
     pdf = next((one for one in rendered.attachments if one.media_type == "application/pdf"), None)
     if pdf is None:
         raise HTTPException(404)
