@@ -33,9 +33,9 @@ from gateway.web.auth import PASSWORD_LIMIT
 from gateway.web.browsers import name_browser
 from gateway.web.entering import YEAR, keep, proof_of
 from gateway.web.pages import environment, render, set_cookie
+from gateway.web.refusals import say_refusal
 from gateway.web.second_step import PROBLEMS as OF_THE_STEP
 from gateway.web.second_step import OwnForm, Person, prove
-from gateway.web.settings.refusals import say_refusal
 from gateway.web.site import LANGUAGE_COOKIE, Visit, site_of
 from gateway.web.translation import LANGUAGES
 
