@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 
-from gateway.inbox.indexing import IGNORED
 from gateway.inbox.listing import list_lines
 from gateway.inbox.search_grammar import All, Any, Not, Query, Term, parse
+from gateway.inbox.search_news import IGNORED
 from gateway.inbox.search_operators import Asking, express
 from gateway.inbox.views import ListLine
 from gateway.mail.folding import fold, spans, words

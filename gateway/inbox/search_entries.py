@@ -5,37 +5,40 @@ replies are left out, since what they quote is in the thread itself.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import ColumnElement, func, or_, select, tuple_
 
 from gateway.inbox.search_values import THOUSANDTHS, find_amounts
 from gateway.mail.folding import fold, words
 from gateway.store.database import Transaction, need_time
-from gateway.store.schema import delivery, document, message, note, tenant, thread
-from gateway.store.search_index import read_versions
+from gateway.store.schema import customer, delivery, document, message, note, tenant, thread
+from gateway.store.search_index import spell
+from gateway.store.search_spelling import Spelt
 from gateway.store.search_tokens import Entry, amount_tokens, day_tokens, fact
 from gateway.store.tags import tags_of
 from gateway.store.users import people_of
 
-TEXT_LIMIT = 200_000  # characters of a thread's mail that are indexed, the newest first
-MOST_MESSAGES = 500
+TEXT_LIMIT = 100_000  # characters of a thread that are indexed, the newest first: as many words as PostgreSQL places
+MOST_MESSAGES = 500  # of a thread that are read, the newest
 
 
-def make_entries(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> list[Entry]:
-    """The entries of some threads of a tenant, as they are now; the number of queries is constant."""
+def make_entries(
+    tx: Transaction, tenant_id: str, ids: Sequence[str], places: Mapping[str, int] | None = None
+) -> list[Spelt]:
+    """The entries of some threads of a tenant, as they are now; the number of queries is constant, and a long thread
+    costs no more than its newest MOST_MESSAGES. `places`: where they shall stand; else the index says it."""
     columns = [thread.c[name] for name in ("thread_id", "subject", "document_type", "document_id", "document_number",
                                            "customer", "state", "chip", "last_at", "lane",
                                            "assignee", "promised_on")]  # fmt: skip
-    rows = tx.all(select(*columns).where(thread.c.tenant_id == tenant_id, thread.c.thread_id.in_(ids)))
-    versions = read_versions(tx, tenant_id, ids)
+    rows = tx.all(select(*columns, _BOUND).where(thread.c.tenant_id == tenant_id, thread.c.thread_id.in_(ids)))
     zone = ZoneInfo((tx.first(select(tenant.c.timezone).where(tenant.c.tenant_id == tenant_id)) or ["UTC"])[0])
     documents = _documents(tx, tenant_id, [(row[2], row[3]) for row in rows if row[3]])
-    mails = _mails(tx, tenant_id, ids)
-    recipients = _recipients(tx, tenant_id, ids)
+    newest = _newest(tenant_id, rows)
+    mails, recipients = _mails(tx, newest), _recipients(tx, newest)
     people, tags, notes = people_of(tx, tenant_id), tags_of(tx, tenant_id, ids), _notes(tx, tenant_id, ids)
     made = []
     for row in rows:
@@ -46,42 +49,59 @@ def make_entries(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> list[En
         for mail in mails.get(row[0], ()):
             maker.add_mail(mail)
         maker.add_recipients(recipients.get(row[0], ()))
-        made.append(
-            Entry(tenant_id, row[0], row[8], tuple(maker.runs), frozenset(maker.facts), versions.get(row[0], 0))
-        )
-    return made
+        place = (places or {}).get(row[0], 0)
+        made.append(Entry(tenant_id, row[0], row[8], tuple(maker.runs), frozenset(maker.facts), place))
+    return spell(tx, made)
 
 
 def _documents(
     tx: Transaction, tenant_id: str, keys: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], Sequence[str]]:
-    names = ("number", "status", "currency", "customer_name", "customer_key", "total", "balance", "issue_date",
-             "due_date")  # fmt: skip
+    """What is known of documents, the last being what their customer is called by now."""
+    names = ("type", "document_id", "number", "status", "currency", "customer_name", "customer_key", "total", "balance",
+             "issue_date", "due_date")  # fmt: skip
+    whose = (customer.c.tenant_id == document.c.tenant_id) & (customer.c.customer_key == document.c.customer_key)
+    query = select(*(document.c[name] for name in names), func.coalesce(customer.c.name, "")).join_from(
+        document, customer, whose, isouter=True
+    )
     where = (document.c.tenant_id == tenant_id) & tuple_(document.c.type, document.c.document_id).in_(keys)
-    rows = tx.all(select(document.c.type, document.c.document_id, *(document.c[name] for name in names)).where(where))
-    return {(row[0], row[1]): row[2:] for row in rows}
+    return {(row[0], row[1]): row[2:] for row in tx.all(query.where(where))}
 
 
-def _mails(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> dict[str, list[Sequence[str]]]:
+_LATER = message.alias()
+_BOUND = (  # the first mail of a long thread that is still read; NULL for others
+    select(_LATER.c.message_id)
+    .where(_LATER.c.tenant_id == thread.c.tenant_id, _LATER.c.thread_id == thread.c.thread_id)
+    .order_by(_LATER.c.message_id.desc())
+    .limit(1)
+    .offset(MOST_MESSAGES - 1)
+    .scalar_subquery()
+)
+
+
+def _newest(tenant_id: str, rows: Sequence[Sequence[str]]) -> ColumnElement[bool]:
+    """Mail of these threads; of long ones what comes after their bound, the last column."""
+    short = [row[0] for row in rows if row[-1] is None]
+    long = [(message.c.thread_id == row[0]) & (message.c.message_id >= row[-1]) for row in rows if row[-1] is not None]
+    return (message.c.tenant_id == tenant_id) & or_(message.c.thread_id.in_(short), *long)
+
+
+def _mails(tx: Transaction, newest: ColumnElement[bool]) -> dict[str, list[Sequence[str]]]:
     """The mail of each thread, the newest first."""
     names = ("thread_id", "kind", "direction", "author", "recipients", "subject", "body_text", "detail", "created_at")
-    where = (message.c.tenant_id == tenant_id) & message.c.thread_id.in_(ids)
     columns = [message.c[name] for name in names]
     found: dict[str, list[Sequence[str]]] = {}
-    for row in tx.all(select(*columns).where(where).order_by(message.c.message_id.desc())):
-        kept = found.setdefault(row[0], [])
-        if len(kept) < MOST_MESSAGES:
-            kept.append(row[1:])
+    for row in tx.all(select(*columns).where(newest).order_by(message.c.message_id.desc())):
+        found.setdefault(row[0], []).append(row[1:])
     return found
 
 
-def _recipients(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+def _recipients(tx: Transaction, newest: ColumnElement[bool]) -> dict[str, list[tuple[str, str]]]:
     """(address, reason of its failure) of each delivery of a thread."""
     joined = (delivery.c.tenant_id == message.c.tenant_id) & (delivery.c.message_id == message.c.message_id)
-    where = (message.c.tenant_id == tenant_id) & message.c.thread_id.in_(ids)
     columns = (message.c.thread_id, delivery.c.recipient, delivery.c.reason, delivery.c.state)
     found: dict[str, list[tuple[str, str]]] = {}
-    for row in tx.all(select(*columns).join_from(message, delivery, joined).where(where).distinct()):
+    for row in tx.all(select(*columns).join_from(message, delivery, joined).where(newest).distinct()):
         found.setdefault(row[0], []).append((row[1], row[2] if row[3] == "failed" else ""))
     return found
 
@@ -119,7 +139,7 @@ class _Maker:
 
     def add_thread(self, row: Sequence[str]) -> None:
         """Its own columns."""
-        _, subject, type, _, number, customer, state, chip, _, lane, assignee, promised_on = row
+        _, subject, type, _, number, customer, state, chip, _, lane, assignee, promised_on, _ = row
         self.facts |= {fact("is", state), fact("lane", lane), fact("assignee", assignee or "nobody")}
         self.facts |= {fact("is", "snoozed")} if lane == "snoozed" else set()
         self.facts |= {fact("has", "promise")} if promised_on else set()
@@ -145,12 +165,12 @@ class _Maker:
         """What the billing system says of it."""
         if row is None:
             return
-        number, status, currency, customer, key, total, balance, issued, due = row
+        number, status, currency, customer, key, total, balance, issued, due, called = row
         self._say(number, "n")
         if number:
             self.facts.add(f"n={''.join(words(number))}"[:100])
-        self._say(customer, "c")
-        self._say(key, "c")
+        for text in (customer, called, key):
+            self._say(text, "c")
         self.facts |= {fact("status", status)} if status else set()
         self.facts |= {fact("currency", currency)} if currency else set()
         for letter, text in (("a", total), ("b", balance)):

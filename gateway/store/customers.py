@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, bindparam, delete, or_, select, tuple_, up
 from gateway.mail.address import parse_address
 from gateway.mail.reply import Refused
 from gateway.store.database import Prepared, Transaction, from_ms, storable, to_ms
+from gateway.store.events import add_event
 from gateway.store.schema import contact, customer
 
 ROLES = ("to", "cc", "bcc", "alternate")
@@ -105,7 +106,10 @@ def list_customers(
 def put_customer(
     tx: Transaction, now_ms: int, tenant_id: str, key: str, *, name: str | None = None, language: str | None = None
 ) -> Customer:
-    """Make a customer, or change what is given; None leaves what is known. The customer as it is then."""
+    """Make a customer, or change what is given; None leaves what is known. The customer as it is then.
+
+    Another name is an event: the search index finds all of the customer's threads by it.
+    """
     found = get_customer(tx, tenant_id, key)
     wanted = found or Customer(key)
     if name is not None:
@@ -118,6 +122,9 @@ def put_customer(
     made = {"tenant_id": tenant_id, "customer_key": key, "opted_out_why": "", "created_at": now_ms, **values}
     upsert = tx.upsert(customer).values(made)  # another node may be making it just now
     tx.change(upsert.on_conflict_do_update(index_elements=["tenant_id", "customer_key"], set_=values))
+    if found and found.name != wanted.name:
+        data = {"customer": key, "name": wanted.name, "was": found.name}
+        add_event(tx, now_ms, tenant_id, "customer.renamed", data=data)
     return wanted
 
 

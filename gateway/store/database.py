@@ -77,6 +77,14 @@ def id_at(ms: int) -> str:
     return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(90, -1, -10)])
 
 
+def ms_at(id: str) -> int:
+    """When an id was made, ms since 1970, rounded down; 0 for ""."""
+    value = 0
+    for letter in id[:10]:  # 50 bits
+        value = value << 5 | _ALPHABET.index(letter)
+    return value // 125
+
+
 def storable(text: str) -> str:
     """Text that both databases can keep: NUL and lone surrogates, which any mail may hold, become U+FFFD."""
     return text if text.isascii() and "\0" not in text else _UNSTORABLE.sub("\ufffd", text)

@@ -493,7 +493,9 @@ message = Table(
     _text("document_id"),
     _text("credential_id"),
     _at("created_at", nullable=False),
-    Index("message_thread", "tenant_id", "thread_id"),
+    Index(
+        "message_thread", "tenant_id", "thread_id", "message_id"
+    ),  # a long thread's newest are found without the rest
     Index("message_rfc_id", "tenant_id", "rfc_message_id"),
     Index(
         "message_submitted_id",

@@ -7,12 +7,13 @@ backwards from any place. GIN cannot, so each entry also has tokens of the block
 512, 4096, ...), and a search looks at ever larger ranges behind the cursor until it has a page.
 """
 
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
+    Executable,
     Integer,
     MetaData,
     Table,
@@ -30,24 +31,26 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 
 from gateway.store.database import Prepared, Transaction
 from gateway.store.schema import search_thread
-from gateway.store.search_tokens import (
-    EVERY,
-    Both,
-    Either,
-    Entry,
-    Expression,
-    Phrase,
-    Without,
-    Word,
-    code_of,
-    flat,
+from gateway.store.search_spelling import (
+    BLOCK,
+    LEVELS,
+    NOTHING,
+    STEP,
+    Indexed,
+    Spelt,
+    blocks_of,
+    fts_query,
+    size_of,
+    spell_blocks,
+    spell_spoken,
+    spell_vector,
+    ts_query,
+    unpack,
 )
+from gateway.store.search_tokens import Entry, Expression, code_of
 
-BLOCK, STEP, LEVELS = 64, 8, 8  # places in the smallest block; how many of them the next has; how often
 FIRST_RANGE = BLOCK * STEP
 LAST_PLACE = 2**62
-GAP = "_"  # between runs, so that no phrase reaches over
-MOST_PLACED = 16_000  # words of a thread that phrases find on PostgreSQL (its limit is 16,383); the rest as words
 
 # FTS5's table: a column of its own name takes its commands
 _fts = Table(
@@ -62,60 +65,68 @@ _fts = Table(
 # -- writing
 
 
-def read_versions(tx: Transaction, tenant_id: str, ids: Sequence[str]) -> dict[str, int]:
-    """How often each of these threads was indexed: to be given back with its new entry."""
-    where = (search_thread.c.tenant_id == tenant_id) & search_thread.c.thread_id.in_(ids)
-    return {row[0]: row[1] for row in tx.all(select(search_thread.c.thread_id, search_thread.c.version).where(where))}
+def spell(tx: Transaction, entries: Iterable[Entry]) -> list[Spelt]:
+    """Entries of one tenant as the index takes them; in the transaction that read them, so that `put_entries` knows
+    whether somebody else indexed the same thread since."""
+    entries = list(entries)
+    if not entries:
+        return []
+    columns = (search_thread.c.thread_id, search_thread.c.seq, search_thread.c.version, search_thread.c.last_at)
+    old = () if tx.skips_locked else (search_thread.c.words,)  # FTS5 is told the old words to forget them
+    known = {}
+    for row in tx.all(select(*columns, *old).where(_among([one.thread_id for one in entries], entries[0].tenant_id))):
+        known[row[0]] = Indexed(row[1], row[2], row[3], "" if tx.skips_locked else unpack(row[4]))
+    make = spell_vector if tx.skips_locked else spell_spoken
+    return [make(one, known.get(one.thread_id, NOTHING)) for one in entries]
 
 
-def put_entries(tx: Transaction, entries: Sequence[Entry], draw: Callable[[int], int]) -> list[Entry]:
+def put_entries(tx: Transaction, spelt: Sequence[Spelt], draw: Callable[[int], int]) -> list[Spelt]:
     """Index threads of one tenant anew; `draw(n)` gives the last of n new places. Those that somebody else indexed
     since they were read are left alone and returned: read them again.
 
     A thread keeps its place unless mail came since, so that closing an old one does not bring it up.
     """
-    if not entries:
+    if not spelt:
         return []
-    columns = (search_thread.c.thread_id, search_thread.c.version, search_thread.c.seq, search_thread.c.last_at)
-    old = () if tx.skips_locked else (search_thread.c.words,)  # FTS5 is told the old words to forget them
-    ids = [one.thread_id for one in entries]
-    where = (search_thread.c.tenant_id == entries[0].tenant_id) & search_thread.c.thread_id.in_(ids)
-    known = {row[0]: row for row in tx.all(select(*columns, *old).where(where).with_for_update())}
-    fresh = [one for one in entries if (known[one.thread_id][1] if one.thread_id in known else 0) == one.version]
-    placed = _give_places(fresh, known, draw)
+    columns = (search_thread.c.thread_id, search_thread.c.version)
+    where = _among([one.id for one in spelt], spelt[0].entry.tenant_id)
+    known = {row[0]: row[1] for row in tx.all(select(*columns).where(where).with_for_update())}
+    fresh = [one for one in spelt if known.get(one.id, 0) == one.was.version]
+    placed = _give_places(fresh, draw)
     if not tx.skips_locked:
-        _replace_words(tx, placed, known)
-    table = tx.upsert(search_thread)
-    names = ("seq", "version", "last_at", "words")
-    upsert = table.on_conflict_do_update(
-        index_elements=["tenant_id", "thread_id"], set_={name: table.excluded[name] for name in names}
-    )
-    make = _vector if tx.skips_locked else _deflated
-    rows = [
-        {"tenant_id": one.tenant_id, "thread_id": one.thread_id, "seq": seq, "version": one.version + 1,
-         "last_at": one.last_at, "words": make(one, seq)}
-        for one, seq in placed
-    ]  # fmt: skip
-    if rows:
-        tx.connection.execute(upsert, rows)
-    done = {one.thread_id for one in fresh}
-    return [one for one in entries if one.thread_id not in done]
+        _replace_words(tx, placed)
+    for one, seq in placed:
+        words = one.words + spell_blocks(one.entry.tenant_id, seq) if tx.skips_locked else one.packed
+        values = {"seq": seq, "version": one.was.version + 1, "last_at": one.entry.last_at, "words": words}
+        tx.run(_PUT, {"tenant_id": one.entry.tenant_id, "thread_id": one.id} | values)
+    done = {one.id for one in fresh}
+    return [one for one in spelt if one.id not in done]
 
 
-def _give_places(
-    entries: Sequence[Entry], known: Mapping[str, Any], draw: Callable[[int], int]
-) -> list[tuple[Entry, int]]:
+def _among(ids: Sequence[str], tenant_id: str) -> ColumnElement[bool]:
+    return (search_thread.c.tenant_id == tenant_id) & search_thread.c.thread_id.in_(ids)
+
+
+def _upsert(made: Any) -> Executable:
+    statement = made(search_thread)
+    set_ = {name: statement.excluded[name] for name in ("seq", "version", "last_at", "words")}
+    return statement.on_conflict_do_update(index_elements=["tenant_id", "thread_id"], set_=set_)  # type: ignore[no-any-return]
+
+
+_PUT = Prepared(_upsert, [one.name for one in search_thread.columns])
+
+
+def _give_places(spelt: Sequence[Spelt], draw: Callable[[int], int]) -> list[tuple[Spelt, int]]:
     placed, new = [], []
-    for one in entries:
-        row = known.get(one.thread_id)
-        if one.seq:
-            placed.append((one, one.seq))
-        elif row is not None and row[3] >= one.last_at:
-            placed.append((one, int(row[2])))
+    for one in spelt:
+        if one.entry.seq:
+            placed.append((one, one.entry.seq))
+        elif one.was.version and one.was.last_at >= one.entry.last_at:
+            placed.append((one, one.was.seq))
         else:
             new.append(one)
     first = draw(len(new)) - len(new) + 1 if new else 0
-    new.sort(key=lambda one: (one.last_at, one.thread_id))
+    new.sort(key=lambda one: (one.entry.last_at, one.id))
     return placed + [(one, first + at) for at, one in enumerate(new)]
 
 
@@ -125,47 +136,18 @@ _FORGET = Prepared(
 )
 
 
-def _replace_words(tx: Transaction, placed: Sequence[tuple[Entry, int]], known: Mapping[str, Any]) -> None:
+def _replace_words(tx: Transaction, placed: Sequence[tuple[Spelt, int]]) -> None:
     """FTS5 writes out what it has whenever a place is less than the one before: so in order, and old before new."""
     steps: list[tuple[int, int, str]] = []
     for one, seq in placed:
-        row = known.get(one.thread_id)
-        if row is not None:
-            steps.append((int(row[2]), 0, zlib.decompress(row[4]).decode()))
-        steps.append((seq, 1, _spoken(one)))
+        if one.was.version:
+            steps.append((one.was.seq, 0, one.was.words))
+        steps.append((seq, 1, one.words))
     for seq, adds, words in sorted(steps):
         if adds:
             tx.run(_ADD, {"place": seq, "tokens": words})
         else:
             tx.run(_FORGET, {"place": seq, "tokens": words, "order": "delete"})
-
-
-def _spoken(one: Entry) -> str:
-    """All tokens of an entry as FTS5 reads them."""
-    code = code_of(one.tenant_id)
-    runs = (f" {code}".join(run) for run in one.runs if run)
-    facts = f" {GAP} {code}".join(sorted({EVERY + "=", *one.facts}))
-    return "".join(f"{code}{run} {GAP} " for run in runs) + code + facts
-
-
-def _deflated(one: Entry, _: int) -> bytes:
-    return zlib.compress(_spoken(one).encode(), 1)
-
-
-def _vector(one: Entry, seq: int) -> str:
-    """All tokens of an entry as PostgreSQL reads a tsvector."""
-    code, at = code_of(one.tenant_id), 0
-    places: dict[str, list[str]] = {}
-    for run in one.runs:
-        for token in run:
-            at += 1
-            found = places.setdefault(token, [])
-            if at <= MOST_PLACED and len(found) < 255:
-                found.append(str(at))
-        at += 1
-    facts = [EVERY + "=", *one.facts, *(_block(level, seq // _size(level)) for level in range(LEVELS))]
-    parts = [f"'{code}{token}'{':' if at else ''}{','.join(at)}" for token, at in places.items()]
-    return " ".join(parts + [f"'{code}{token}'" for token in facts if token not in places])
 
 
 def forget_all(tx: Transaction) -> None:
@@ -185,7 +167,7 @@ def find_entries(
     before = before or LAST_PLACE
     if tx.skips_locked:
         return _find_by_ranges(tx, tenant_id, wanted, before, limit)
-    rows = tx.all(_MATCH, {"query": _fts_query(code_of(tenant_id), wanted), "tenant": tenant_id, "before": before,
+    rows = tx.all(_MATCH, {"query": fts_query(code_of(tenant_id), wanted), "tenant": tenant_id, "before": before,
                            "most": limit})  # fmt: skip
     return [(int(row[0]), row[1]) for row in rows]
 
@@ -200,39 +182,6 @@ _MATCH = (
 )  # fmt: skip
 
 
-def _fts_query(code: str, wanted: Expression) -> str:
-    """The expression in FTS5's language. Tokens are letters, digits, and `=:_`, so that quotes need no escape."""
-    if isinstance(wanted, Word):
-        return f'"{code}{wanted.token}"{" *" if wanted.prefix else ""}'
-    if isinstance(wanted, Phrase):
-        return f'"{f" {code}".join((code + wanted.tokens[0], *wanted.tokens[1:]))}"{" *" if wanted.prefix else ""}'
-    if isinstance(wanted, Either):
-        parts = flat(wanted.parts) or (Word("no="),)
-        return f"({' OR '.join(_fts_query(code, one) for one in parts)})"
-    every = f'"{code}{EVERY}="'
-    if isinstance(wanted, Without):
-        return f"({every} NOT {_fts_query(code, wanted.part)})"
-    with_, without = _sorted_out(wanted)
-    found = " AND ".join(_fts_query(code, one) for one in with_) or every
-    if without:
-        found = f"({found}) NOT {_fts_query(code, Either(tuple(without)))}"
-    return f"({found})"
-
-
-def _sorted_out(wanted: Both) -> tuple[list[Expression], list[Expression]]:
-    """What must be there, and what must not."""
-    with_: list[Expression] = [one for one in wanted.parts if not isinstance(one, Without)]
-    return with_, [one.part for one in wanted.parts if isinstance(one, Without)]
-
-
-def _size(level: int) -> int:
-    return int(BLOCK * STEP**level)
-
-
-def _block(level: int, number: int) -> str:
-    return f"at{level}={number}"
-
-
 def _find_by_ranges(
     tx: Transaction, tenant_id: str, wanted: Expression, before: int, limit: int
 ) -> list[tuple[int, str]]:
@@ -243,11 +192,11 @@ def _find_by_ranges(
     if newest is None:
         return []
     high, width, level = min(before, newest + 1), FIRST_RANGE, 0
-    query = _ts_query(code, wanted)
+    query = ts_query(code, wanted)
     while len(found) < limit and high > oldest:
-        size = _size(level)
+        size = size_of(level)
         low = max(high - width, 0) // size * size
-        blocks = " | ".join(f"'{code}{one}'" for one in _blocks(low, high))
+        blocks = " | ".join(f"'{code}{one}'" for one in blocks_of(low, high))
         values = {"query": f"({blocks}) & {query}", "tenant": tenant_id, "low": low, "high": high,
                   "most": limit - len(found)}  # fmt: skip
         found += [(int(row[0]), row[1]) for row in tx.all(_LOOK, values)]
@@ -270,28 +219,3 @@ _LOOK = (
     .order_by(_CANDIDATES.c.seq.desc())
     .limit(bindparam("most"))
 )
-
-
-def _blocks(low: int, high: int) -> Iterable[str]:
-    """The fewest blocks that cover low..high; the first begins there, the last may reach further."""
-    at = low
-    while at < high:
-        level = LEVELS - 1
-        while level and (at % _size(level) or at + _size(level) > high):
-            level -= 1
-        yield _block(level, at // _size(level))
-        at += _size(level)
-
-
-def _ts_query(code: str, wanted: Expression) -> str:
-    """The expression as PostgreSQL reads a tsquery."""
-    if isinstance(wanted, Word):
-        return f"'{code}{wanted.token}'{':*' if wanted.prefix else ''}"
-    if isinstance(wanted, Phrase):
-        parts = [f"'{code}{one}'" for one in wanted.tokens]
-        return f"({' <-> '.join(parts)}{':*' if wanted.prefix else ''})"
-    if isinstance(wanted, Either):
-        return f"({' | '.join(_ts_query(code, one) for one in flat(wanted.parts) or (Word('no='),))})"
-    if isinstance(wanted, Without):
-        return f"!{_ts_query(code, wanted.part)}"
-    return f"({' & '.join(_ts_query(code, one) for one in wanted.parts)})" if wanted.parts else f"'{code}{EVERY}='"

@@ -60,14 +60,13 @@ Expression = Word | Phrase | Both | Either | Without
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is kept of a thread. A run: tokens that stand side by side; `version`: what was read before."""
+    """What is kept of a thread. A run: tokens that stand side by side."""
 
     tenant_id: str
     thread_id: str
     last_at: int  # ms
     runs: tuple[tuple[str, ...], ...]
     facts: frozenset[str]
-    version: int = 0
     seq: int = 0  # its place; 0: the index gives one
 
 

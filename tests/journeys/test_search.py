@@ -10,21 +10,24 @@ import pytest
 from journeys.house import Place, make_config, open_journey
 from journeys.letters import compose
 from sqlalchemy import event as listening
+from sqlalchemy import update
 
 from gateway.inbox import acting
 from gateway.inbox.indexing import Follower, Meanwhile, index_threads, read_next, write_next
 from gateway.inbox.noting import add_note
 from gateway.inbox.search import SearchPage, lag, search
-from gateway.inbox.search_entries import make_entries
+from gateway.inbox.search_entries import MOST_MESSAGES, make_entries
 from gateway.inbox.search_grammar import WrongQuery
 from gateway.inbox.searches import keep_search
 from gateway.mail.reply import Refused
-from gateway.store.database import Database, Transaction, new_id, to_ms
+from gateway.store.customers import put_customer
+from gateway.store.database import Database, Transaction, id_at, new_id, to_ms
 from gateway.store.documents import StoredDocument, put_document
 from gateway.store.events import add_event
 from gateway.store.messages import Message, add_message
 from gateway.store.saved_searches import delete_search, list_searches
-from gateway.store.search_index import find_entries, forget_all, put_entries
+from gateway.store.schema import event
+from gateway.store.search_index import find_entries, forget_all, put_entries, spell
 from gateway.store.search_progress import BUILT, begin_building, begin_following, draw_places, take_lease
 from gateway.store.search_tokens import Entry, Word
 from gateway.store.tenants import find_tenant
@@ -62,7 +65,7 @@ def send(
         thread = thread_of_document(tx, now_ms, tenant_id, document, "Cont de plată", customer)
         put_document(tx, now_ms, tenant_id, StoredDocument(
             "invoice", number, number, 1, "open", "ro", "MDL", "c1", customer, total, total, "2026-11-01",
-            "2026-12-01", b"{}", number, thread))  # fmt: skip
+            "2026-12-01", b"{}", number, thread, customer_key="c1"))  # fmt: skip
     thread = thread or add_thread(tx, now_ms, tenant_id, subject="Întrebare", customer=customer)
     detail: dict[str, Any] = {"attachments": [{"filename": file, "content_type": "application/pdf"}]} if file else {}
     add_message(tx, Message(
@@ -152,7 +155,7 @@ def test_a_place_far_back_is_reached(database: Database) -> None:
         facts = {at: frozenset({"rare="} if at % 1000 == 3 else ()) for at in range(5000)}
         for start in range(0, 5000, 500):
             entries = [Entry(acme, f"{at:020}", at, (("word",),), facts[at]) for at in range(start, start + 500)]
-            assert put_entries(tx, entries, lambda count: draw_places(tx, count)) == []
+            assert put_entries(tx, spell(tx, entries), lambda count: draw_places(tx, count)) == []
 
     database.write_now(fill)
     rare = database.read_now(find_entries, acme, Word("rare="))
@@ -245,6 +248,68 @@ def test_what_commits_late_is_not_missed(database: Database, place: Place) -> No
     assert find(database, acme, "late") == late
 
 
+def test_a_long_thread_is_indexed_now_and_then_and_its_newest_mail_only(database: Database) -> None:
+    acme = owner(database)
+    one = database.write_now(send, acme, "oldest")
+
+    def fill(tx: Transaction, first: int, count: int) -> None:
+        for at in range(first, first + count):
+            send(tx, acme, f"word{at} " + " ".join(f"w{at}x{more}" for more in range(5)), thread=one)
+
+    database.write_now(fill, 0, MOST_MESSAGES)
+    follower, now = Follower(database, "n1"), datetime.now(UTC)
+    assert asyncio.run(follower.step(now)) == 1
+    assert asyncio.run(follower.step(now)) == 0  # the rest of its events
+    assert find(database, acme, "oldest") == []
+    assert find(database, acme, "word0") == find(database, acme, f"word{MOST_MESSAGES - 1}") == [one]
+    other = database.write_now(send, acme, "newest", thread=database.write_now(send, acme, "x"))
+    database.write_now(fill, 1000, 1)
+    assert asyncio.run(follower.step(now + timedelta(seconds=1))) == 1  # the other one
+    assert find(database, acme, "newest") == [other]
+    assert find(database, acme, "word1000") == []
+    again = Follower(database, "n1")  # whoever takes over begins with what waited
+    assert asyncio.run(again.step(now + timedelta(seconds=1))) >= 1
+    assert find(database, acme, "word1000") == [one]
+    asyncio.run(again.step(now + timedelta(seconds=1)))
+    database.write_now(fill, 2000, 1)
+    rest = max(again.resting.values()) - to_ms(now)
+    assert asyncio.run(again.step(now + timedelta(milliseconds=rest - 1))) == 0
+    assert asyncio.run(again.step(now + timedelta(milliseconds=rest))) == 1
+    assert find(database, acme, "word2000") == [one]
+
+
+def test_the_threads_of_a_customer_are_found_by_its_new_name(database: Database) -> None:
+    acme = owner(database)
+    one, two = (database.write_now(send, acme, "factura", number=number) for number in ("A-1", "A-2"))
+    database.write_now(put_customer, to_ms(NOW), acme, "c1", name="Client SRL")
+    database.write_now(put_customer, to_ms(NOW), acme, "c2", name="Altul")
+    follower = Follower(database, "n1")
+    assert [asyncio.run(follower.step(datetime.now(UTC))) for _ in range(2)] == [2, 0]
+    assert find(database, acme, "customer:client") == [two, one]
+    database.write_now(put_customer, to_ms(NOW), acme, "c1", name="Noua Denumire SA")
+    assert [asyncio.run(follower.step(datetime.now(UTC))) for _ in range(2)] == [2, 0]
+    assert find(database, acme, "customer:denumire") == [two, one]
+    assert find(database, acme, "customer:client") == [two, one]  # as their documents say
+
+
+def test_a_backlog_is_followed_bit_by_bit(database: Database) -> None:
+    acme, days = owner(database), [NOW - timedelta(days=back) for back in (300, 20, 20, 0)]
+    made = [database.write_now(send, acme, "factura", at=at) for at in days]
+
+    def spread(tx: Transaction) -> None:  # as if each had happened on its day
+        for number, (at, thread) in enumerate(zip(days, made, strict=True)):
+            where = (event.c.tenant_id == acme) & (event.c.thread_id == thread)
+            tx.change(update(event).where(where).values(event_id=id_at(to_ms(at) + number)))
+
+    database.write_now(spread)
+    follower, steps = Follower(database, "n1", span=1000), list[int]()
+    while not steps or follower.behind:
+        steps.append(asyncio.run(follower.step(datetime.now(UTC))))
+    assert sum(steps) == 4
+    assert len(steps) < 40
+    assert find(database, acme, "factura") == made[::-1]
+
+
 def test_one_node_follows_and_another_takes_over(database: Database) -> None:
     acme = owner(database)
     now_ms = to_ms(datetime.now(UTC))
@@ -263,7 +328,7 @@ def test_an_entry_that_was_read_before_another_was_written_is_read_again(databas
     database.write_now(send, acme, "second", thread=one)
     asyncio.run(index_threads(database, acme, [one]))
     left = database.write_now(lambda tx: put_entries(tx, old, lambda count: draw_places(tx, count)))
-    assert [entry.thread_id for entry in left] == [one]
+    assert [entry.id for entry in left] == [one]
     assert find(database, acme, "second") == [one]
 
 
