@@ -227,7 +227,7 @@ PORTERS: dict[str, tuple[str, ...]] = {
     "authlib": ("outbound.oauth",),
     "babel": ("outbound.texts", "outbound.sheet", "web.translation", "demo.mails"),
     "click": ("cli",),
-    "cryptography": ("store.sealed", "outbound.signing", "outbound.dane", "cli.setup", "cli.doctor"),
+    "cryptography": ("store.sealed", "outbound.signing", "outbound.dane", "cli.setup", "serve.health"),
     "dns": ("outbound.mx", "outbound.dns_questions"),
     "dkim": ("inbound.sender_checks",),
     "email": ("cli.send", "demo"),  # the standard library's: too slow and too trusting for the doors
@@ -354,7 +354,7 @@ TESTS_FILE_LINES, TESTS_FUNCTION_LINES = 500, 50  # a journey is told from its b
 LONGER_FILES: dict[str, tuple[int, str]] = {
     "tests/journeys/test_web.py": (680, "every route of the pages stands in one list"),
     "gateway/outbound/queue.py": (800, "two tables that change together, and a table has one writing file"),
-    "gateway/outbound/delivery.py": (450, "one loop, whose counters no second file may touch"),
+    "gateway/outbound/delivery.py": (465, "one loop, whose counters no second file may touch"),
     "gateway/outbound/documents/model.py": (350, "the schema's object model: fields, no logic"),
     "gateway/store/database.py": (320, "the door of the database, with its ids and times"),
     "gateway/store/transaction.py": (340, "all that differs between the dialects, in one view of them"),

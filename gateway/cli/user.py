@@ -6,6 +6,7 @@ import sys
 import click
 
 from gateway.cli.common import Context, json_option, pass_context, show_json, show_rows, tenant_option, told, utc_now
+from gateway.store.schema import OPERATOR
 from gateway.store.second_factors import reset_factor, users_with_factor
 from gateway.store.settings import LANGUAGES
 from gateway.store.tenants import set_tenant
@@ -26,12 +27,28 @@ def user() -> None:
     """People who log in to the pages."""
 
 
+OF_THE_HOUSE = "the gateway"  # whose people operators are
+
+operator_option = click.option("--operator", is_flag=True, help="Who runs the gateway: sees its pages, of no tenant.")
+
+
+def _owner(context: Context, slug: str, operator: bool) -> tuple[str, str]:
+    """(tenant id, whose people they are). Raises UsageError for both."""
+    if operator and slug:
+        raise click.UsageError("an operator belongs to no tenant; leave --tenant out")
+    if operator:
+        return OPERATOR, OF_THE_HOUSE
+    found = context.tenant(slug)
+    return found.id, found.slug
+
+
 def _password(stdin: bool) -> str:
     return sys.stdin.readline().rstrip("\r\n") if stdin else secrets.token_urlsafe(12)
 
 
 @user.command("add")
 @tenant_option
+@operator_option
 @click.argument("email")
 @click.option("--name", default="")
 @click.option("--role", type=click.Choice(ROLES), default="clerk", show_default=True)
@@ -40,58 +57,62 @@ def _password(stdin: bool) -> str:
 @json_option
 @pass_context
 def add(
-    context: Context, slug: str, email: str, name: str, role: str, language: str | None, password_stdin: bool,
-    as_json: bool,
+    context: Context, slug: str, operator: bool, email: str, name: str, role: str, language: str | None,
+    password_stdin: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Add a user; a made password is shown this once."""
     password = _password(password_stdin)
-    found = context.tenant(slug)
-    made = context.write(add_user, utc_now(), found.id, email, password, name=name, role=role, language=language or "")
+    owner, of = _owner(context, slug, operator)
+    made = context.write(add_user, utc_now(), owner, email, password, name=name, role=role, language=language or "")
     shown = "as given" if password_stdin else password
     if as_json:
-        show_json({"tenant": found.slug, "email": made.email, "role": made.role, "password": shown})
+        tenant = "" if operator else of
+        show_json({"tenant": tenant, "email": made.email, "role": made.role, "password": shown})
         return
-    click.echo(f"e-mail    {made.email} ({made.role} of {found.slug})")
+    click.echo(f"e-mail    {made.email} ({made.role} of {of})")
     click.echo(f"password  {shown}")
     click.echo(f"log in at {context.config.web.public_url}")
 
 
 @user.command("list")
 @tenant_option
+@operator_option
 @json_option
 @pass_context
-def list_(context: Context, slug: str, as_json: bool) -> None:
-    """List a tenant's users."""
-    found = context.tenant(slug)
-    second = context.read(users_with_factor, found.id)
+def list_(context: Context, slug: str, operator: bool, as_json: bool) -> None:
+    """List a tenant's users, or who runs the gateway."""
+    owner = _owner(context, slug, operator)[0]
+    second = context.read(users_with_factor, owner)
     rows = [
         {"email": u.email, "name": u.name, "role": u.role, "language": u.language or "–", "two_steps": u.id in second}
-        for u in context.read(list_users, found.id)
+        for u in context.read(list_users, owner)
     ]
     show_rows(rows, as_json, empty="no users yet; add one with `gateway user add E-MAIL`")
 
 
 @user.command("password")
 @tenant_option
+@operator_option
 @click.argument("email")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of making one.")
 @pass_context
-def password(context: Context, slug: str, email: str, password_stdin: bool) -> None:
+def password(context: Context, slug: str, operator: bool, email: str, password_stdin: bool) -> None:
     """Give a user a new password and end their sessions."""
     chosen = _password(password_stdin)
-    if not context.write(set_password, utc_now(), context.tenant(slug).id, email, chosen):
+    if not context.write(set_password, utc_now(), _owner(context, slug, operator)[0], email, chosen):
         raise click.ClickException(f"there is no user {email}; see `gateway user list`")
     click.echo(f"password  {'as given' if password_stdin else chosen}")
 
 
 @user.command("disable")
 @tenant_option
+@operator_option
 @click.argument("email")
 @json_option
 @pass_context
-def disable(context: Context, slug: str, email: str, as_json: bool) -> None:
+def disable(context: Context, slug: str, operator: bool, email: str, as_json: bool) -> None:
     """Stop a user from logging in."""
-    if not context.write(disable_user, utc_now(), context.tenant(slug).id, email):
+    if not context.write(disable_user, utc_now(), _owner(context, slug, operator)[0], email):
         raise click.ClickException(f"there is no user {email}; see `gateway user list`")
     told(as_json, f"disabled {email}", disabled=email)
 
@@ -105,12 +126,13 @@ def _person(context: Context, tenant_id: str, email: str) -> User:
 
 @user.command("logout")
 @tenant_option
+@operator_option
 @click.argument("email")
 @json_option
 @pass_context
-def logout(context: Context, slug: str, email: str, as_json: bool) -> None:
+def logout(context: Context, slug: str, operator: bool, email: str, as_json: bool) -> None:
     """End every session of a user."""
-    who = _person(context, context.tenant(slug).id, email)
+    who = _person(context, _owner(context, slug, operator)[0], email)
     ended = context.write(end_logins_of, utc_now(), who, OPERATOR_WORD)
     told(as_json, f"ended {ended} sessions of {who.email}", email=who.email, ended=ended)
 
@@ -122,12 +144,13 @@ def totp() -> None:
 
 @totp.command("reset")
 @tenant_option
+@operator_option
 @click.argument("email")
 @json_option
 @pass_context
-def reset(context: Context, slug: str, email: str, as_json: bool) -> None:
+def reset(context: Context, slug: str, operator: bool, email: str, as_json: bool) -> None:
     """Ask a user for no codes any more, who lost telephone and recovery codes; their sessions end."""
-    who = _person(context, context.tenant(slug).id, email)
+    who = _person(context, _owner(context, slug, operator)[0], email)
     had = context.write(reset_factor, utc_now(), who, OPERATOR_WORD)
     told(as_json, f"{who.email} {'logs in' if had else 'had no second step: logs in'} with the password alone",
          email=who.email, had=had)  # fmt: skip

@@ -29,6 +29,7 @@ from gateway.outbound.queue import Attempt, Booked, Postponed
 from gateway.outbound.retry import Retry
 from gateway.outbound.routing import Router, Way
 from gateway.outbound.smtp_client import Connection, Outcome, Transaction
+from gateway.outbound.standing import standings
 from gateway.store.database import Database, StoreUnavailable, to_ms
 from gateway.store.messages import DATED, EIGHT_BIT, SMTPUTF8
 
@@ -93,6 +94,16 @@ class Delivery:
     def poke(self) -> None:
         """Look now for what is due: another process says that there is something."""
         self._poke.set()
+
+    def tell(self) -> dict[str, Any]:
+        """What it is at, as JSON, for whoever runs the gateway. Called on the event loop."""
+        found = standings(self._flows, self._destinations, self._clock().timestamp())
+        return {"in_flight": self._in_flight, "connections": self._serving, "destinations": found}
+
+    def resume(self, keys: Iterable[str]) -> None:
+        """A person wants these destinations tried again, although they rest."""
+        for flow in filter(None, map(self._flows.known, keys)):
+            flow.resume(self._clock().timestamp())
 
     def offer(self, booked: Sequence[Booked]) -> None:
         """Take deliveries that are booked for this node and committed. Called on the event loop."""

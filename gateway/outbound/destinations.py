@@ -25,6 +25,7 @@ SOON = 2.0  # seconds until the first of those is looked at again
 LATEST = 900.0  # and until the last
 MEASURED = 60.0  # seconds over which a destination's speed is counted
 GUESSED = 50.0  # deliveries a second, until it was
+FLOWS, RESTS, PROBED = "flows", "rests", "probed"  # how it is with a destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,10 @@ class Flow:
             return 0
         return 1 if self._rests else max(int(self.window), 1)
 
+    def state(self, now: float) -> str:
+        """FLOWS, RESTS, or PROBED: it rested, and nothing came through since."""
+        return RESTS if self.rests(now) else PROBED if self._rests else FLOWS
+
     def went_well(self) -> None:
         """A message was taken, or a recipient refused in good order."""
         self._rests, self._failed, self.why = 0, 0.0, None
@@ -110,6 +115,10 @@ class Flow:
         self.rest_until = max(self.rest_until, now + seconds)
         self.why = why
 
+    def resume(self, now: float) -> None:
+        """A person wants it tried again at once: one probe may go, and the rest once that came through."""
+        self.rest_until = min(self.rest_until, now)
+
 
 class Flows:
     """The pace of each destination that was met lately, by its key."""
@@ -126,6 +135,14 @@ class Flows:
                 self._flows.popitem(last=False)
         self._flows.move_to_end(key)
         return flow
+
+    def known(self, key: str) -> Flow | None:
+        """The pace of a destination that was met; looking at it makes it no newer."""
+        return self._flows.get(key)
+
+    def resting(self, now: float) -> list[str]:
+        """The keys of those that rest, or wait for a probe to come through."""
+        return [key for key, flow in self._flows.items() if flow.state(now) != FLOWS]
 
 
 class Destination:

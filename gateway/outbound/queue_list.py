@@ -97,7 +97,7 @@ def list_queue(tx: Transaction, tenant_id: str, wanted: Filter, limit: int = 100
     halves = [replace(wanted, held=held) for held in (False, True)] if both else [wanted]
     rows = [row for half in halves for row in _list(tx, tenant_id, half, limit)]
     rows.sort(key=lambda row: (row.next_attempt_at, row.message_id, row.number))
-    return [_listed(row) for row in rows[:limit]]
+    return [read_listed(row) for row in rows[:limit]]
 
 
 def _list(tx: Transaction, tenant_id: str, wanted: Filter, limit: int) -> Sequence[Any]:
@@ -143,15 +143,14 @@ def page_deliveries(tx: Transaction, tenant_id: str, wanted: Filter, after: Key,
         .order_by(*key)
         .limit(limit)
     )
-    return [_listed(row) for row in rows]
+    return [read_listed(row) for row in rows]
 
 
 def list_waiting(tx: Transaction, tenant_id: str, now_ms: int) -> list[Waiting]:
     """What a tenant's queue holds, by the recipients' domain, hold and reason."""
     under_way = delivery.c.booked_by != ""
     ahead = ~under_way & (delivery.c.attempts == 0) & (delivery.c.reason == "") & (delivery.c.next_attempt_at > now_ms)
-    # all before the @ is taken off where it is ASCII; what is left of the rest is not, and is cut here
-    domain = func.ltrim(func.lower(delivery.c.recipient), _BEFORE_THE_AT)
+    domain = domain_of(delivery.c.recipient)
     rows = tx.all(
         select(
             domain, delivery.c.hold, delivery.c.reason, func.count(), func.sum(case((under_way, 1), else_=0)),
@@ -166,6 +165,11 @@ def list_waiting(tx: Transaction, tenant_id: str, now_ms: int) -> list[Waiting]:
                 need_time(row[7]), row[8], row[9])
         for row in rows
     ]  # fmt: skip
+
+
+def domain_of(recipient: ColumnElement[str]) -> ColumnElement[str]:
+    """The domain of an address, to group by; of an address that is not ASCII more is left, which `rpartition` cuts."""
+    return func.ltrim(func.lower(recipient), _BEFORE_THE_AT)
 
 
 def list_attempts(tx: Transaction, tenant_id: str, message_id: str, number: int) -> list[Tried]:
@@ -219,8 +223,13 @@ def waits_signed_before(tx: Transaction, tenant_id: str, at_ms: int) -> bool:
 
 
 def queue_where(tenant_id: str, wanted: Filter) -> list[ColumnElement[bool]]:
-    """What a filter means, so that an index of the queue is used."""
-    where: list[ColumnElement[bool]] = [delivery.c.tenant_id == tenant_id]
+    """What a filter means of a tenant's deliveries, so that an index of the queue is used."""
+    return [delivery.c.tenant_id == tenant_id, *filter_where(wanted)]
+
+
+def filter_where(wanted: Filter) -> list[ColumnElement[bool]]:
+    """The same of every tenant's: for whoever runs the gateway, and nobody else."""
+    where: list[ColumnElement[bool]] = []
     if wanted.state == "queued":
         where.append(delivery.c.state == literal_column("'queued'"))  # a literal: the indices are of these rows only
     elif wanted.state:
@@ -244,7 +253,8 @@ def queue_where(tenant_id: str, wanted: Filter) -> list[ColumnElement[bool]]:
     return where
 
 
-def _listed(row: Any) -> Listed:
+def read_listed(row: Any) -> Listed:
+    """A row of `delivery` with its message's subject and Message-ID, as lists show it."""
     return Listed(
         message_id=row.message_id,
         number=row.number,

@@ -45,6 +45,7 @@ from gateway.serve.parts import (
 )
 from gateway.serve.polling import make_poller
 from gateway.serve.receiving import make_reception
+from gateway.serve.reporting import Reporting
 from gateway.serve.seat import Seat, seat_config
 from gateway.serve.waking import keep_waking
 from gateway.serve.workshop import make_workshop
@@ -78,6 +79,7 @@ class House:
 
 
 def _open_database(stack: contextlib.AsyncExitStack, config: Config) -> Database:
+    stack.enter_context(hold(config))  # a data folder is one process's
     database = Database(config.database_url)
     stack.callback(database.close)
     if problem := outdated(database.engine):
@@ -86,9 +88,9 @@ def _open_database(stack: contextlib.AsyncExitStack, config: Config) -> Database
 
 
 def _watch_domains(
-    config: Config, database: Database, resolver: Resolver, clock: Callable[[], datetime], asks_dns: bool
+    config: Config, database: Database, resolver: Resolver | None, clock: Callable[[], datetime]
 ) -> list[Coroutine[Any, Any, None]]:
-    if not asks_dns:
+    if resolver is None:
         return []
     return [DomainWatch(database, house_names(config), make_asker(config, resolver), clock).run()]
 
@@ -113,7 +115,6 @@ async def open_house(
     """
     async with contextlib.AsyncExitStack() as stack:
         former, seal, config = former_names(config, seat), read_seal(config), seat_config(config, seat)
-        stack.enter_context(hold(config))
         database = _open_database(stack, config)
         workers = WorkerPool(config.workers.count, config.workers.memory, preload=_PRELOAD)
         stack.callback(workers.close)
@@ -122,22 +123,23 @@ async def open_house(
         tenants, resolver = TenantRoutes(database, seal, clock), make_resolver(config, hosts)
         policies, tally = make_policies(config, database, resolver, https_port), Tally(database, clock)
         _run_beside(stack, tally.run(), policies.run(clock))
-        asks_dns = hosts is None or bool(config.delivery.resolver)  # with fixed hosts and no resolver, nobody does
+        asked = resolver if hosts is None or config.delivery.resolver else None  # with fixed hosts alone, nobody is
         if seat.first:
             reports = TlsReports(database, seal, letterhead, resolver.questions, resolver.addresses, https_port)
             _run_beside(stack, reports.run(clock), Rerouting(database, seal, letterhead.shared, tenants, clock).run())
-            _run_beside(stack, *_watch_domains(config, database, resolver, clock, asks_dns))
+            _run_beside(stack, *_watch_domains(config, database, asked, clock))
         router = Router(make_route(config), resolver, tenants, policies, tally)
         delivery = make_delivery(config, database, letterhead, desks, router, workers, clock, seat, former)
         door = make_door(config, database, letterhead, desks, delivery, workers)
         stack.push_async_callback(_end, delivery, asyncio.create_task(delivery.run(), name="delivery"))
-        post = make_post(config, resolver, https_port)
-        _run_beside(stack, listen(database, delivery.poke), Webhooks(database, seal, post, clock).run())
-        reception = make_reception(config, database, letterhead, workers, resolver if asks_dns else None)
+        hooks = Webhooks(database, seal, make_post(config, resolver, https_port), clock)
+        _run_beside(stack, listen(database, delivery.poke), hooks.run())
+        _run_beside(stack, Reporting(database, config, delivery, asked, clock, seat.first).run())
+        reception = make_reception(config, database, letterhead, workers, asked)
         if seat.first:
             poller, index = make_poller(config, reception, seal, clock), Indexing(database, config.node, clock)
             _run_beside(stack, ReminderRuns(door, clock).run(), poller.run(), index.run(), keep_waking(database, clock))
-        shop = make_workshop(config, door, seal, workers, router, resolver, clock)
+        shop = make_workshop(config, door, seal, workers, router, reception, resolver, clock)
         ports = await open_doorsteps(stack, config, door, reception, database, letterhead, clock, seat, shop)
         _say_ready(config, seat, ports)
         yield House(config, ports, database, door, delivery, seal)

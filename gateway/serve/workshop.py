@@ -11,6 +11,7 @@ from functools import partial
 from gateway.config import Config
 from gateway.inbound.imap_session import ImapFailed
 from gateway.inbound.imap_trial import ImapTrial, try_mailbox
+from gateway.inbound.reception import Reception, replay
 from gateway.mail.reply import Refused
 from gateway.outbound.domain_watch import authors_of, check, keep
 from gateway.outbound.findings import Check
@@ -25,6 +26,7 @@ from gateway.serve.receiving import names_of
 from gateway.settings.workshop import Workshop
 from gateway.store.domains import StoredDomain, list_keys
 from gateway.store.mailboxes import Mailbox
+from gateway.store.messages import Message, get_content
 from gateway.store.sealed import Seal
 from gateway.wire.workers import WorkerPool
 
@@ -32,8 +34,8 @@ WAIT_SECONDS = 60.0  # for a trial's mail, and for its report
 
 
 def make_workshop(
-    config: Config, door: Door, seal: Seal, workers: WorkerPool, router: Router, resolver: Resolver,
-    clock: Callable[[], datetime],
+    config: Config, door: Door, seal: Seal, workers: WorkerPool, router: Router, reception: Reception,
+    resolver: Resolver, clock: Callable[[], datetime],
 ) -> Workshop:  # fmt: skip
     """The settings' share of a house."""
     database = door.database
@@ -66,4 +68,11 @@ def make_workshop(
         return made
 
     run = partial(workers.run, seconds=config.workers.render_seconds)
-    return Workshop(door, seal, house, run, server, mailbox, look, config.web.public_url.rstrip("/"))
+    again, url = partial(_read_again, reception, clock), config.web.public_url.rstrip("/")
+    return Workshop(door, seal, house, run, server, mailbox, look, again, url)
+
+
+async def _read_again(reception: Reception, clock: Callable[[], datetime], kept: Message) -> str:
+    raw = await reception.database.read(get_content, kept.tenant_id, kept.id)
+    taken = await replay(reception, kept, raw, clock())
+    return taken.kind if taken else ""

@@ -15,6 +15,7 @@ from gateway.outbound.server_trial import Step
 from gateway.outbound.submission import Door
 from gateway.store.domains import StoredDomain
 from gateway.store.mailboxes import Mailbox
+from gateway.store.messages import Message
 from gateway.store.sealed import Seal
 from gateway.wire.workers import WorkerFailed
 
@@ -24,6 +25,7 @@ class Workshop:
     """The settings' share of the house. `run` runs a function in a confined worker, with the time that rendering has.
 
     `try_server` takes a tenant's id, `try_mailbox` a mailbox; both tell step by step. `look` asks DNS about a domain.
+    `read_again` reads a mail that could not be read when it came: what kind it is, "" when it still cannot be read.
     """
 
     door: Door
@@ -33,6 +35,7 @@ class Workshop:
     try_server: Callable[[str], AsyncIterator[Step]]
     try_mailbox: Callable[[Mailbox], AsyncIterator[Step]]
     look: Callable[[StoredDomain], Awaitable[Check]]
+    read_again: Callable[[Message], Awaitable[str]]
     public_url: str = ""
     tasks: set[Any] = field(default_factory=set)  # trials that run: asyncio keeps weak references only
 

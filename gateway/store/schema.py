@@ -117,7 +117,7 @@ user = Table(
     Column("email", String(320), nullable=False, unique=True),
     _text("name"),
     _text("password_hash"),
-    Column("role", String(10), nullable=False, server_default="clerk"),  # clerk | admin | auditor
+    Column("role", String(10), nullable=False, server_default="clerk"),  # clerk | admin | auditor; operator
     _text("language"),
     _at("created_at", nullable=False),
     _at("disabled_at"),
@@ -467,6 +467,8 @@ undo = Table(
     comment="store/undoing",
 )
 
+_UNREADABLE = text("kind = 'unreadable'")
+
 message = Table(
     "message",
     metadata,
@@ -496,6 +498,7 @@ message = Table(
     Index(
         "message_thread", "tenant_id", "thread_id", "message_id"
     ),  # a long thread's newest are found without the rest
+    Index("message_unreadable", "message_id", sqlite_where=_UNREADABLE, postgresql_where=_UNREADABLE),  # of all tenants
     Index("message_rfc_id", "tenant_id", "rfc_message_id"),
     Index(
         "message_submitted_id",
@@ -807,4 +810,31 @@ saved_search = Table(
     _at("created_at", nullable=False),
     Index("saved_search_name", "tenant_id", "user_id", "name", unique=True),
     comment="store/saved_searches",
+)
+
+node = Table(
+    "node",
+    metadata,
+    _key(),  # OPERATOR
+    Column("name", String(120), primary_key=True),  # of a serving process: the node's, with the number of its seat
+    _at("started_at", nullable=False),
+    _at("seen_at", nullable=False),
+    _text("report"),  # JSON: what it is at, how each destination fares, what it found of its health
+    _text("asked"),  # JSON: the destinations that a person wants it to try again at once
+    comment="store/nodes",
+)
+
+measure = Table(
+    "measure",
+    metadata,
+    _key(),  # OPERATOR: all tenants together
+    Column("slot", BigInteger, primary_key=True),  # tens of minutes since 1970 UTC
+    _number("accepted"),
+    _number("relayed"),
+    _number("failed"),
+    _number("half"),  # of what was relayed: half came there within this many milliseconds of its acceptance
+    _number("most"),  # and 95 of a hundred
+    Column("queued", Integer),  # at its end; NULL: nobody looked, and for a single tenant
+    Index("measure_slot", "slot"),
+    comment="store/measures",
 )

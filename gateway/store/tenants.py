@@ -124,9 +124,10 @@ def set_tenant(tx: Transaction, /, tenant_id: str, **changes: Any) -> None:
     tx.change(update(tenant).where(tenant.c.tenant_id == tenant_id).values(revision=tenant.c.revision + 1, **changes))
 
 
-def list_tenants(tx: Transaction) -> list[Tenant]:
-    """All tenants by name."""
-    return [_tenant(row) for row in tx.all(select(*_COLUMNS).order_by(tenant.c.slug))]
+def list_tenants(tx: Transaction, after: str = "", limit: int | None = None) -> list[Tenant]:
+    """Tenants by name: all, or some after one."""
+    found = select(*_COLUMNS).where(tenant.c.slug > after).order_by(tenant.c.slug).limit(limit)
+    return [_tenant(row) for row in tx.all(found)]
 
 
 def find_tenant(tx: Transaction, slug: str) -> Tenant | None:
@@ -240,16 +241,9 @@ def revoke_credential(tx: Transaction, now: datetime, tenant_id: str, username: 
 
 def list_credentials(tx: Transaction, tenant_id: str) -> list[Credential]:
     """A tenant's credentials, revoked ones too."""
+    names = ("tenant_id", "credential_id", "username", "label", "networks", "created_at", "revoked_at")
     rows = tx.all(
-        select(
-            credential.c.tenant_id,
-            credential.c.credential_id,
-            credential.c.username,
-            credential.c.label,
-            credential.c.networks,
-            credential.c.created_at,
-            credential.c.revoked_at,
-        )
+        select(*(credential.c[name] for name in names))
         .where(credential.c.tenant_id == tenant_id)
         .order_by(credential.c.credential_id)
     )

@@ -32,6 +32,9 @@ from gateway.web import (
 )
 from gateway.web.api.app import make_api
 from gateway.web.api.callers import Api
+from gateway.web.operator import overview
+from gateway.web.operator import queue as operator_queue
+from gateway.web.operator import tenants as operator_tenants
 from gateway.web.pages import STATIC_TYPES, environment, error_page, static_file
 from gateway.web.safety import Wall
 from gateway.web.settings import (
@@ -61,6 +64,7 @@ SETTINGS = (
     mail_templates, triggers, delivery, server, domains, mailboxes, company, suppressions, users, credentials, api_keys,
     webhooks,
 )  # fmt: skip
+OPERATOR = (overview, operator_queue, operator_tenants)
 
 
 def make_app(
@@ -86,7 +90,7 @@ def make_app(
     app.state.site = Site(
         database, clock, secure, origins, operator_language, preferences_key=preferences_key, workshop=workshop
     )
-    for room in (*ROOMS, *SETTINGS):
+    for room in (*ROOMS, *SETTINGS, *OPERATOR):
         app.include_router(room.router)
     app.add_api_route("/health", health, methods=["GET"])
     app.add_api_route("/static/{name}", static, methods=["GET"])

@@ -7,6 +7,7 @@ protects nothing: each route checks for itself who may look.
 from dataclasses import dataclass
 
 from gateway.inbox.timeline import msgid
+from gateway.store.users import RUNS_IT
 from gateway.web.site import Visit
 
 ALL = ("clerk", "admin", "auditor")
@@ -23,12 +24,15 @@ class Area:
     def holds(self, here: str) -> bool:
         """Whether a page's path is of this area."""
         path = here.partition("?")[0]
-        return path == self.path or path.startswith(f"{self.path}/")
+        return path == self.path or (path.startswith(f"{self.path}/") and self.path != "/operator")
 
 
 AREAS = (
     Area("/inbox", msgid("Inbox")),
     Area("/bounces", msgid("Bounced addresses")),
+    Area("/operator", msgid("The gateway"), (RUNS_IT,)),
+    Area("/operator/queue", msgid("Queue"), (RUNS_IT,)),
+    Area("/operator/tenants", msgid("Tenants"), (RUNS_IT,)),
     Area("/settings", msgid("Settings"), ("admin", "auditor")),
 )
 

@@ -27,8 +27,8 @@ PASSWORD_LIMIT = 1000  # characters
 @router.get("/login")
 async def show_login(request: Request, next: str = "/inbox") -> Response:
     """The page to log in."""
-    if await find_visit(request):
-        return RedirectResponse(own_path(next), 303)
+    if visit := await find_visit(request):
+        return RedirectResponse(visit.way_to(own_path(next)), 303)
     return login_page(request, wanted=own_path(next))
 
 

@@ -21,7 +21,7 @@ from gateway.store.sealed import WrongKey
 from gateway.store.second_factors import get_factor
 from gateway.store.users import SESSION_TIME, Proof, Session, User, end_session, end_sessions, get_user, start_session
 from gateway.web.pages import drop_cookie, set_cookie
-from gateway.web.site import LANGUAGE_COOKIE, Site, need_workshop, own_path, site_of
+from gateway.web.site import LANGUAGE_COOKIE, Site, need_workshop, own_path, site_of, way_to
 
 log = structlog.get_logger()
 STEP_TIME = timedelta(minutes=5)
@@ -57,7 +57,7 @@ async def admit(request: Request, user: User, wanted: str, *, second: bool = Fal
 
 async def enter(request: Request, user: User, wanted: str, *, second: bool) -> Response:
     """Log in: a new session, the one before it ends."""
-    response = RedirectResponse(own_path(wanted), 303)
+    response = RedirectResponse(way_to(user, own_path(wanted)), 303)
     cookie, _ = await renew(request, user, second=second)
     keep(request, response, cookie)
     drop_cookie(request, response, site_of(request).form_cookie)

@@ -19,7 +19,7 @@ from gateway.store.database import Database
 from gateway.store.presence import LOOKING, be_present, who_is_present
 from gateway.store.threads import get_thread
 from gateway.web.pages import render
-from gateway.web.site import Visit, need_change, need_visit, site_of
+from gateway.web.site import Visit, find_visit, need_change, need_visit, site_of
 
 router = APIRouter()
 PAGE = 50  # threads on a page
@@ -29,9 +29,10 @@ Form = Annotated[dict[str, str], Depends(need_change)]
 
 
 @router.get("/")
-async def start() -> Response:
-    """The inbox is the first page."""
-    return RedirectResponse("/inbox", 303)
+async def start(request: Request) -> Response:
+    """The inbox is the first page; of who runs the gateway, their own."""
+    visit = await find_visit(request)
+    return RedirectResponse(visit.home if visit else "/inbox", 303)
 
 
 @router.get("/inbox")

@@ -108,7 +108,7 @@ def render(request: Request, name: str, code: int = 200, **shown: Any) -> HTMLRe
         reader=reader,
         now=site.clock(),
         csrf=token,
-        here=own_path(here) if request.method == "GET" else "/inbox",
+        here=own_path(here) if request.method == "GET" else visit.home if visit else "/inbox",
         **shown,
     )  # fmt: skip
     response = HTMLResponse(html, code)

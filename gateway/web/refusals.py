@@ -51,6 +51,7 @@ REFUSALS: tuple[str, ...] = (
     msgid("name the folder that taken mail is moved to, another than the one that is read"),
     msgid("%(day)s is not a day; write one like 2026-11-01"),
     msgid("the consent was refused: %(why)s"),
+    msgid("%(text)s is no number of messages; write a whole number, or nothing"),
     msgid("it could not be done within its limits; make the text simpler"),
     msgid("%(day)s is past or more than a year ahead; name a time to come"),
     msgid("%(name)s is no user of this tenant who may work in its inbox"),

@@ -19,8 +19,9 @@ from fastapi import Depends, HTTPException, Request
 
 from gateway.settings.workshop import Workshop
 from gateway.store.database import Database, Transaction
+from gateway.store.schema import OPERATOR
 from gateway.store.tenants import Tenant, get_tenant
-from gateway.store.users import SEEN_TIME, Session, find_session, note_seen
+from gateway.store.users import RUNS_IT, SEEN_TIME, Session, User, find_session, note_seen
 from gateway.web.login_limits import Limit, LoginLimits
 from gateway.web.translation import LANGUAGES, Reader, zone
 
@@ -116,6 +117,20 @@ class Visit:
     reader: Reader
 
     @property
+    def runs_it(self) -> bool:
+        """Whether they run the gateway, and belong to no tenant."""
+        return self.session.user.role == RUNS_IT and self.tenant.id == OPERATOR
+
+    @property
+    def home(self) -> str:
+        """Their first page."""
+        return "/operator" if self.runs_it else "/inbox"
+
+    def way_to(self, wanted: str) -> str:
+        """Where a login leads: to the page wanted; of who runs the gateway, never to a tenant's."""
+        return way_to(self.session.user, wanted)
+
+    @property
     def may_change(self) -> bool:
         """Whether they may do more than look."""
         return self.session.user.role != "auditor"
@@ -126,9 +141,20 @@ class Visit:
         return bool(self.tenant.options.get("second_step")) and not self.session.second
 
 
+def way_to(user: User, wanted: str) -> str:
+    """Where a user's login leads, who wanted a page."""
+    own = wanted.startswith(("/operator", "/account"))
+    return wanted if own or user.role != RUNS_IT else "/operator"
+
+
+_NOBODYS = Tenant(OPERATOR, "", "", "", "UTC", "", "shared", {})  # of who runs the gateway
+
+
 def _find_visit(tx: Transaction, now: datetime, cookie: str) -> Visit | None:
     session = find_session(tx, now, cookie)
-    tenant = get_tenant(tx, session.user.tenant_id) if session else None
+    tenant = _NOBODYS if session and session.user.role == RUNS_IT else None
+    if session and tenant is None:
+        tenant = get_tenant(tx, session.user.tenant_id)
     if session is None or tenant is None:
         return None
     language = session.user.language or tenant.language
@@ -151,10 +177,23 @@ async def find_visit(request: Request) -> Visit | None:
 
 
 async def need_visit(request: Request) -> Visit:
-    """Who is logged in. Raises SignIn when nobody is, SetUp when a second step is demanded that they do not have."""
+    """Who is logged in for a tenant. Raises SignIn when nobody is, SetUp when a second step is demanded that they do
+    not have, HTTPException 404 for who runs the gateway."""
     visit = await need_person(request)
+    if visit.runs_it:
+        raise HTTPException(404)
     if visit.unfinished:
         raise SetUp
+    return visit
+
+
+async def need_operator(request: Request) -> Visit:
+    """Who runs the gateway. Raises SignIn when nobody is logged in, HTTPException 404 for everybody else."""
+    if "authorization" in request.headers:  # keys are a tenant's
+        raise HTTPException(404)
+    visit = await need_person(request)
+    if not visit.runs_it:
+        raise HTTPException(404)
     return visit
 
 

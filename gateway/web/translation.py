@@ -116,6 +116,18 @@ class Reader:
             return str(format_decimal(value, "#,##0.00", locale=self.language))
         return str(format_currency(value, currency, _MONEY[self.language], locale=self.language))
 
+    def clock(self, at: datetime) -> str:
+        """`10:14`."""
+        return str(format_datetime(at.astimezone(self.zone), "HH:mm", locale=self.language))
+
+    def number(self, value: float) -> str:
+        """`1.200`; `12,5`."""
+        return str(format_decimal(value, "#,##0.#", locale=self.language))
+
+    def percent(self, share: float) -> str:
+        """`12,5 %` for 0.125."""
+        return f"{format_decimal(share * 100, '#,##0.#', locale=self.language)} %"
+
     def size(self, octets: int) -> str:
         """`24 KB`, `1,3 MB`."""
         if octets < 1_000_000:

@@ -16,6 +16,7 @@ from gateway.outbound.routing import Router
 from gateway.outbound.submission import Door
 from gateway.outbound.tenant_routes import TenantRoutes
 from gateway.serve.parts import make_letterhead, make_resolver, make_retry, make_route
+from gateway.serve.receiving import make_reception
 from gateway.serve.workshop import make_workshop
 from gateway.settings.workshop import Workshop
 from gateway.store.database import Database, Transaction
@@ -39,7 +40,8 @@ def make_bench(database: Database, folder: Path, clock: Callable[[], datetime]) 
     resolver = make_resolver(config, {})
     router = Router(make_route(config), resolver, TenantRoutes(database, seal, clock))
     try:
-        yield make_workshop(config, door, seal, workers, router, resolver, clock)
+        reception = make_reception(config, database, letterhead, workers, None)
+        yield make_workshop(config, door, seal, workers, router, reception, resolver, clock)
     finally:
         workers.close()
 
