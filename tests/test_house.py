@@ -134,6 +134,8 @@ _ASKED = (
 )
 REQUESTS = (*(f"outbound.{name}" for name in _ASKED), "wire.capacity", "wire.workers")  # of the API
 WRITING_MAIL = tuple(f"outbound.{one}" for one in "answering attachments letterhead texts".split())  # of clerks
+_SENT = "automation control customers desk document_mail documents handed request_preview requests submission".split()
+SENDING = tuple(f"outbound.{one}" for one in _SENT)  # documents by hand
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "": (),
     "config": (),  # and rooms are given values, never the Config
@@ -145,7 +147,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *(f"outbound.{one}" for one in "queue queue_find numbers suppression oauth".split()),
         *("store", "mail", "wire"),
     ),
-    "inbox": (*WRITING_MAIL, "outbound.submission", "outbound.handed", *QUEUE_AND_SUPPRESSION, "store", "mail"),
+    "inbox": (*WRITING_MAIL, *SENDING, *QUEUE_AND_SUPPRESSION, "store", "mail"),
     "settings": ("outbound", "store", "mail", "wire"),  # what administrators do; so inbox stays small
     "web": ("inbox", "settings", "outbound.submission", *QUEUE_AND_SUPPRESSION, *SET_UP, *REQUESTS, "store", "mail"),
 }

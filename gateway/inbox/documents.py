@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, String, and_, func, literal, select, tuple_
 
 from gateway.inbox.listing import progress_of
 from gateway.inbox.owing import DRAFT, OVERDUE, PAID, UNPAID, VOIDED, is_late, is_owed, is_paid, standing
@@ -18,6 +18,7 @@ from gateway.inbox.reading import read_thread
 from gateway.inbox.views import MessageView, ThreadView
 from gateway.store.customers import Contact, Customer, get_customer, list_contacts
 from gateway.store.database import Transaction, from_ms
+from gateway.store.finding import holds
 from gateway.store.reminders import ReminderState, read_state
 from gateway.store.reminding import COMPOSED
 from gateway.store.schema import document, thread
@@ -148,16 +149,9 @@ def _conditions(wanted: Filter, today: date) -> list[ColumnElement[bool]]:
     if wanted.customer:
         made.append(document.c.customer_key == wanted.customer)
     if wanted.words:
-        made.append(_holds(wanted.words))
+        numbered = document.c.document_id == wanted.words
+        made.append(numbered | holds(wanted.words, document.c.number, document.c.customer_name))
     return made
-
-
-def _holds(words: str) -> ColumnElement[bool]:
-    """Part of a number or a name, in the usual ways of writing it: databases fold no letters beyond ASCII alike."""
-    spellings = dict.fromkeys((words, words.lower(), words.upper(), words.title()))
-    columns = (document.c.number, document.c.customer_name)
-    found = [column.contains(text, autoescape=True) for text in spellings for column in columns]
-    return or_(*found, document.c.document_id == words)
 
 
 def _cursor(after: str, by_due: bool) -> tuple[Any, Any, Any] | None:

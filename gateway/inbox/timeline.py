@@ -52,6 +52,7 @@ _SENTENCES: dict[str, str] = {
     "document.updated": msgid("the billing system changed the document (revision %(revision)s)"),
     "document.paid": msgid("the document is paid"),
     "document.voided": msgid("the document is void"),
+    "document.sent": msgid("%(by)s noted that the document was sent another way"),
     "message.refused": msgid("not accepted from %(credential)s: %(why)s"),
     "message.stored": msgid("kept and not sent: %(why)s"),
     "message.held": msgid("put on hold: %(why)s"),
@@ -106,6 +107,7 @@ _SENTENCES: dict[str, str] = {
     "thread.opened": msgid("the thread was opened: %(chip)s"),
     "message.moved": msgid("%(by)s moved the mail “%(subject)s” to another thread"),
     "contact.added": msgid("%(by)s added %(contact)s to the customer's contacts"),
+    "contact.removed": msgid("%(by)s removed %(contact)s from the customer's contacts"),
     "bounce.dismissed": msgid("%(by)s put aside what failed at %(address)s"),
     "contact.corrected": msgid("%(by)s corrected the address %(from)s to %(to)s"),
     "thread.quarantined": msgid(

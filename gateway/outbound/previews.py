@@ -37,6 +37,7 @@ def preview_mail(
     attach_pdf: bool | None = None,
     texts: Mapping[str, str] | None = None,
     draw: bool = True,
+    personal: str = "",
 ) -> Rendered:
     """The mail of template `key` in language `code`, about `document` on the day `today`, else about a sample.
 
@@ -49,7 +50,9 @@ def preview_mail(
         document = sample.document.model_copy(update={"seller": None})  # the tenant is the one who sends it
         today, related = sample.today, sample.related
     document = document.model_copy(update={"language": code})
-    return render_mail(key, document, brand, today, attach_pdf, related_documents=related, texts=texts, draw=draw)
+    return render_mail(
+        key, document, brand, today, attach_pdf, personal, related_documents=related, texts=texts, draw=draw
+    )
 
 
 def page_of(rendered: Rendered) -> str:

@@ -1,7 +1,8 @@
-"""A document's mail before it is sent, and a document's PDF: what programs may look at without sending anything.
+"""A document's mail before it is sent, and a document's PDF: what may be looked at without sending anything.
 
-Called by the HTTP API. The template, the recipients and the words are those that sending would choose (`document_mail`,
-`rendering`), so what is refused here would be refused there. Rendering and drawing run in a worker.
+Called by the HTTP API and by what clerks do with documents. The template, the recipients and the words are those that
+sending would choose (`document_mail`, `rendering`), so what is refused here would be refused there. Rendering and
+drawing run in a worker.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from gateway.outbound.document_pdf import DocumentPdf, draw
 from gateway.outbound.documents import read_document
 from gateway.outbound.filling import texts_of
 from gateway.outbound.ingredients import brand_of, without_files
-from gateway.outbound.previews import preview_mail
+from gateway.outbound.previews import page_of, preview_mail
 from gateway.outbound.submission import Door
 from gateway.outbound.texts import language_of, templates
 from gateway.store.documents import get_document
@@ -34,7 +35,7 @@ _NO_HEAD = read_head(b"Subject:\r\n\r\n")
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A mail as it would be."""
+    """A mail as it would be. `page` is its HTML as a browser shows it, `html` as it travels."""
 
     template: str
     language: str
@@ -42,14 +43,15 @@ class Preview:
     subject: str
     text: str
     html: str
+    page: str
 
 
 async def preview(
     door: Door, render: Render, tenant_id: str, name: tuple[str, str], to: tuple[str, ...], now: datetime, *,
-    template: str = "", language: str = "", attach_pdf: bool | None = None,
+    template: str = "", language: str = "", attach_pdf: bool | None = None, personal: str = "",
 ) -> Preview:  # fmt: skip
-    """The mail of a stored document, (type, id). Raises Refused as sending it would."""
-    desk = await door.desks.get(tenant_id)
+    """The mail of a stored document, (type, id), with a personal message. Raises Refused as sending it would."""
+    desk = await door.desks.current(tenant_id)
     stored = await door.database.read(get_document, tenant_id, *name)
     shown = "/".join(name)[:200]
     if stored is None or desk is None:
@@ -69,10 +71,11 @@ async def preview(
     texts = texts_of(desk.settings, letter.template, code)
     rendered = await _within(
         render, preview_mail, letter.template, code, brand_of(desk), without_files(document), today, attach_pdf, texts,
-        False,
+        False, personal,
     )  # fmt: skip
     addresses = tuple(str(one) for one in letter.recipients)
-    return Preview(letter.template, code, addresses, rendered.subject, rendered.text, rendered.html)
+    page = page_of(rendered)
+    return Preview(letter.template, code, addresses, rendered.subject, rendered.text, rendered.html, page)
 
 
 async def drawn(render: Render, found: DocumentPdf) -> bytes:

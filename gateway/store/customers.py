@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, bindparam, delete, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, bindparam, delete, select, tuple_, update
 
 from gateway.mail.address import parse_address
 from gateway.mail.reply import Refused
 from gateway.store.database import Prepared, Transaction, from_ms, storable, to_ms
 from gateway.store.events import add_event
+from gateway.store.finding import holds
 from gateway.store.schema import contact, customer
 
 ROLES = ("to", "cc", "bcc", "alternate")
@@ -92,13 +93,8 @@ def list_customers(
         addressed = select(contact.c.customer_key).where(
             contact.c.tenant_id == tenant_id, contact.c.address.contains(words.lower(), autoescape=True)
         )
-        where.append(
-            or_(
-                customer.c.customer_key.contains(words, autoescape=True),
-                customer.c.name.contains(words, autoescape=True),
-                customer.c.customer_key.in_(addressed),
-            )
-        )
+        found = holds(words, customer.c.name, customer.c.customer_key)
+        where.append(found | customer.c.customer_key.in_(addressed))
     order = (customer.c.name, customer.c.customer_key)
     return [_customer(row) for row in tx.all(select(*_CUSTOMER).where(*where).order_by(*order).limit(limit))]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
 
-from gateway.store.database import Prepared, Question, Transaction, from_ms, need_time
+from gateway.store.database import Prepared, Question, Transaction, from_ms, need_time, to_ms
 from gateway.store.schema import document, pdf, revision
 
 
@@ -110,6 +110,12 @@ _MARK_SENT = Prepared(update(document).where(_THIS, document.c.sent_at.is_(None)
 def mark_sent(tx: Transaction, now_ms: int, tenant_id: str, type: str, document_id: str) -> None:
     """A mail with the document was accepted for sending (S86)."""
     tx.run(_MARK_SENT, _key(tenant_id, type, document_id) | {"now_ms": now_ms})
+
+
+def unmark_sent(tx: Transaction, tenant_id: str, type: str, document_id: str, at: datetime) -> None:
+    """The mail of that moment, which made the document a sent one, was taken back."""
+    where = (document.c.tenant_id == tenant_id) & (document.c.type == type) & (document.c.document_id == document_id)
+    tx.change(update(document).where(where, document.c.sent_at == to_ms(at)).values(sent_at=None))
 
 
 def set_automatic(tx: Transaction, tenant_id: str, type: str, document_id: str, message_id: str) -> None:

@@ -17,7 +17,7 @@ from gateway.store.schema import event
 
 TYPES = frozenset(
     """
-    document.received document.updated document.paid document.voided
+    document.received document.updated document.paid document.voided document.sent
     message.accepted message.refused message.stored message.held message.canceled message.rendered message.queued
     message.released
     message.linked pdf.downloaded
@@ -30,7 +30,7 @@ TYPES = frozenset(
     thread.opened thread.closed thread.quarantined message.moved contact.added
     thread.waiting thread.snoozed thread.assigned thread.unassigned thread.spam thread.restored
     thread.tagged thread.untagged note.added note.removed
-    contact.corrected bounce.dismissed customer.renamed
+    contact.corrected contact.removed bounce.dismissed customer.renamed
     smtp_account.failed smtp_account.recovered message.rerouted
     mailbox.failed mailbox.recovered mailbox.skipped
     webhook.disabled webhook.enabled

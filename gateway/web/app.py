@@ -20,6 +20,8 @@ from gateway.web import (
     account,
     auth,
     bounces,
+    customers,
+    documents,
     evidence,
     files,
     inbox,
@@ -57,8 +59,8 @@ from gateway.web.translation import LANGUAGES
 log = structlog.get_logger()
 
 ROOMS = (  # in this order: the first route that fits serves
-    auth, second_step, account, bounces, inbox_search, inbox, inbox_acts, inbox_reply, evidence, files, preferences,
-    shared_files,
+    auth, second_step, account, bounces, inbox_search, inbox, inbox_acts, inbox_reply, evidence, files, documents,
+    customers, preferences, shared_files,
 )  # fmt: skip
 SETTINGS = (
     mail_templates, triggers, delivery, server, domains, mailboxes, company, suppressions, users, credentials, api_keys,

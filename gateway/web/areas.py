@@ -29,6 +29,8 @@ class Area:
 
 AREAS = (
     Area("/inbox", msgid("Inbox")),
+    Area("/documents", msgid("Documents")),
+    Area("/customers", msgid("Customers")),
     Area("/bounces", msgid("Bounced addresses")),
     Area("/operator", msgid("The gateway"), (RUNS_IT,)),
     Area("/operator/queue", msgid("Queue"), (RUNS_IT,)),

@@ -1,4 +1,4 @@
-"""What can be taken out of the inbox: a mail's source, its files, a document's PDF; and a mail's HTML in its sandbox.
+"""What can be taken out of the inbox: a mail's source and its files; and a mail's HTML in its sandbox.
 
 Everything is a download, under a name that no file system or eye can misread, and never shown as a page of ours: a file
 from a stranger is a stranger's file (security rule 10). The one thing shown is cleaned HTML, with a policy of its own.
@@ -14,7 +14,6 @@ from fastapi.responses import Response
 from markupsafe import escape
 
 from gateway.inbox.parts import read_attachment, read_html, read_source
-from gateway.store.documents import latest_pdf
 from gateway.web.pages import environment
 from gateway.web.safety import IMAGES_POLICY, MAIL_POLICY
 from gateway.web.site import Visit, need_visit, site_of
@@ -60,16 +59,6 @@ async def show_html(request: Request, visit: Looking, message_id: str, images: s
     policy = IMAGES_POLICY if images else MAIL_POLICY
     headers = {"content-security-policy": policy, "referrer-policy": "no-referrer"}
     return Response(page, media_type="text/html; charset=utf-8", headers=headers)
-
-
-@router.get("/documents/{type}/{name:path}")
-async def download_pdf(request: Request, visit: Looking, type: str, name: str) -> Response:
-    """A document's PDF, byte for byte the one that was mailed last (S5)."""
-    document_id = name.removesuffix(".pdf")
-    found = await site_of(request).database.read(latest_pdf, visit.tenant.id, type, document_id)
-    if found is None or document_id == name:
-        raise HTTPException(404)
-    return download(found[1], found[0] or f"{document_id}.pdf", "application/pdf")
 
 
 def download(content: bytes, name: str, media_type: str) -> Response:

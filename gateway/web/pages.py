@@ -30,6 +30,7 @@ STATIC_TYPES = {
     "style.css": "text/css; charset=utf-8",
     "htmx.js": _SCRIPT,  # as its npm package has it; htmx.LICENSE beside it
     "keys.js": _SCRIPT,
+    "dialogs.js": _SCRIPT,
     "icon.svg": "image/svg+xml",
 }
 

@@ -178,6 +178,14 @@ REFUSALS: tuple[str, ...] = (
     msgid("holds %(name)s; write %(how)s"),
     msgid("cannot hold the button; it stands in the text"),
     msgid("must place %(how)s on a line of its own"),
+    msgid("nobody is named whom it goes to; nothing was sent"),
+    msgid("mail to %(addresses)s is stopped; nothing was sent"),
+    msgid("the message is longer than %(most)s characters"),
+    msgid("%(name)s is a draft; it has a PDF when its status is open"),
+    msgid("%(name)s is a draft; it cannot have been sent"),
+    msgid("%(name)s was sent already"),
+    msgid("the customer gets reminders already"),
+    msgid("%(name)s is no language; write ro, ru or en"),
 )
 _FACT = re.compile(r"%\\\((\w+)\\\)s|%\((\w+)\)s")
 _WITHIN = "why"  # a fact that may be a refusal itself

@@ -94,9 +94,7 @@ REASONS: dict[str, Reason] = {
         _WAIT,
         POLICY,
     ),
-    "unreachable": Reason(
-        msgid("server unreachable"), msgid("The recipient's server does not answer."), _WAIT, POLICY
-    ),
+    "unreachable": Reason(msgid("server unreachable"), msgid("The recipient's server does not answer."), _WAIT, POLICY),
     "expired": Reason(
         msgid("given up"),
         msgid("We gave up: it could not be delivered in time."),
@@ -267,6 +265,7 @@ KEYS: tuple[tuple[str, str], ...] = (
     ("j k", msgid("the next and the previous thread")),
     ("o", msgid("open the thread")),
     ("x", msgid("tick the thread")),
+    ("s d", msgid("send the document; download its PDF")),
     ("u", msgid("back to the list")),
     ("/", msgid("search")),
     ("e", msgid("done with it")),

@@ -19,7 +19,8 @@ from gateway.serve.parts import make_letterhead, make_resolver, make_retry, make
 from gateway.serve.receiving import make_reception
 from gateway.serve.workshop import make_workshop
 from gateway.settings.workshop import Workshop
-from gateway.store.database import Database, Transaction
+from gateway.store.customers import put_customer
+from gateway.store.database import Database, Transaction, to_ms
 from gateway.store.domains import add_domain
 from gateway.store.mailbox_account import Account
 from gateway.store.mailboxes import add_mailbox
@@ -47,7 +48,8 @@ def make_bench(database: Database, folder: Path, clock: Callable[[], datetime]) 
 
 
 def seed_foreign(tx: Transaction, seal: Seal, house: House) -> str:
-    """What only the tenant beta has: a domain, a mailbox, and an endpoint of webhooks, whose id this is."""
+    """What only the tenant beta has: a domain, a mailbox, a customer, and an endpoint of webhooks, whose id this is."""
+    put_customer(tx, to_ms(NOW), house.other, "id:beta", name="Customer of beta")
     add_domain(tx, NOW, house.other, "beta.example")
     account = Account(host="127.0.0.1", port=9, username="b", security="tls")
     add_mailbox(tx, NOW, seal, house.other, "beta", account, Secret(password="x"))

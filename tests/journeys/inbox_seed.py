@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
+from gateway.demo.samples import sample_documents
 from gateway.mail.status import Action, DeliveryStatus
 from gateway.mail.verp import return_token
 from gateway.outbound.queue import Attempt, Booked, Recipient, enqueue, report, settle, settle_suppressed
@@ -275,10 +276,10 @@ def _foreign(tx: Transaction, house: House) -> None:
         customer="Secret Customer", amount="5.00", subject="Secret of beta", tenant=house.other,
     )  # fmt: skip
     settle(tx, to_ms(at) + 700, made, attempt(OK), Retry())
-    body = b'{"number": "B-1"}'
+    body = json.dumps(dict(sample_documents(at.date())[0].document) | {"id": "only_beta"}).encode()
     only = StoredDocument(
-        "invoice", "only_beta", "B-1", 1, "open", "ru", "MDL", "c1", "Secret Customer", "5.00", "5.00", "2026-11-16",
-        "2026-12-01", body, sha256(body).hexdigest(), house.threads["foreign"],
+        "invoice", "only_beta", "2026-0900", 1, "open", "ro", "MDL", "c9", "Secret Customer", "5.00", "5.00", "", "",
+        body, sha256(body).hexdigest(), house.threads["foreign"],
     )  # fmt: skip
     put_document(tx, to_ms(at), house.other, only)
     put_pdf(tx, to_ms(at), house.other, ("invoice", "only_beta", "h1"), "beta.pdf", PDF)

@@ -196,10 +196,11 @@ OF_THE_OPERATOR = [  # for everybody else there are none: tested in test_operato
 ]
 WRITING = ("reply", "unsend", "correct")
 OF_A_THREAD = [f"/inbox/{{thread_id}}/{what}" for what in ("move", "contact", "note", "promise", *WRITING)]
+OF_DOCUMENTS = [*(f"/documents/{what}" for what in ("send", "preview", "unsend", "act")), "/customers/change"]
 OF_THREADS = ["/bounces", "/inbox/search", "/inbox/act", "/inbox/undo", "/inbox/scheduled"]
 OF_AN_ACCOUNT = [f"/account/{what}" for what in ("profile", "password", "sessions")]
 OF_AN_ACCOUNT += [f"/account/second-step/{what}" for what in ("begin", "confirm", "codes", "remove")]
-CHANGES = ["/logout", "/language", *OF_AN_ACCOUNT, *OF_THREADS, *OF_A_THREAD, *OF_THE_SETTINGS]
+CHANGES = ["/logout", "/language", *OF_AN_ACCOUNT, *OF_DOCUMENTS, *OF_THREADS, *OF_A_THREAD, *OF_THE_SETTINGS]
 
 
 @pytest.mark.parametrize("path", CHANGES)
@@ -296,7 +297,7 @@ OWN = {  # of the tenant as a whole
     "/settings/suppressions.csv", "/settings/delivery/oauth",
 }  # fmt: skip
 OPEN = {  # name nothing that has an owner
-    "/", "/inbox", "/bounces", "/bounces.csv",
+    "/", "/inbox", "/bounces", "/bounces.csv", "/documents", "/customers",
     "/inbox/search", "/inbox/undo", "/login", "/login/code", "/logout", "/language", "/health", "/static/{name}",
 }  # fmt: skip
 PROVEN = {"/preferences/{token}", "/f/{token}"}  # the address itself is the proof, for customers: journeys forge it
@@ -318,6 +319,12 @@ OWNED = {
     "/documents/{type}/{name:path}": "/documents/invoice/only_beta.pdf",
     "/threads/{thread_id}/evidence.zip": "/threads/{foreign}/evidence.zip",
     "/documents/{type}/{document_id:path}/evidence.zip": "/documents/invoice/only_beta/evidence.zip",
+    "/documents/send": "/documents/send?document=invoice/only_beta",
+    "/documents/preview": "/documents/preview?document=invoice/only_beta",
+    "/documents/unsend": "/documents/unsend",  # whose mail, or document, the form says
+    "/documents/act": "/documents/act",
+    "/customers/{key:path}": "/customers/id:beta",
+    "/customers/change": "/customers/change",
     "/settings/webhooks/{endpoint_id}": "/settings/webhooks/{hook}",
     "/settings/users/{user_id}": "/settings/users/{boss}",
     "/settings/users/{user_id}/password": "/settings/users/{boss}/password",
@@ -350,7 +357,8 @@ def test_what_is_another_tenants_is_not_found_on_every_route(
                         "to": "" if path.endswith("/reply") else names["foreign"],
                         f"t.{names['foreign']}": "1", "action": "send" if "scheduled" in path else "close",
                         "text": "x", "on": "2026-12-01", "since": "2026-12-01"}  # fmt: skip
-                form |= MAILBOX | {"role": "admin", "may": "yes"}
+                form |= MAILBOX | {"role": "to" if "customers" in path else "admin", "may": "yes", "key": "id:beta",
+                                   "document": "invoice/only_beta", "email": "x@beta.example"}  # fmt: skip
                 data = form if method == "POST" else None
                 answers[browser] = browser.request(method, path, data=data, headers=FORM)
                 if path.endswith(("/password", "/logins")) and browser is owner:  # whose sessions end by it
@@ -358,8 +366,9 @@ def test_what_is_another_tenants_is_not_found_on_every_route(
                     answers[browser] = answers.popitem()[1]
             assert answers[clerk].status_code == 404, (method, path)
             assert "secret" not in answers[clerk].text.lower()
-            nothing = path.endswith(("/unsend", "/correct"))  # to take back, or to correct, though the thread is there
-            assert answers[owner].status_code in ((404, 409) if nothing else (200, 303)), (method, path)
+            # to take back, to correct, or to send, though the thread, or the document, is there
+            nothing = path.endswith(("/unsend", "/correct")) or path.startswith("/documents/send")
+            assert answers[owner].status_code in (200, 303, *((404, 409) if nothing else ())), (method, path)
 
 
 def test_a_stranger_gets_nothing_on_any_route(app: FastAPI, house: House) -> None:
@@ -534,7 +543,7 @@ def test_files_are_downloads_under_a_safe_name_and_never_pages(clerk: TestClient
         assert answer.headers["content-security-policy"].startswith("sandbox")
     for path in ("parts/2", "parts/0", "parts/x", "parts/99999"):
         assert clerk.get(f"/inbox/messages/{house.messages['answer']}/{path}").status_code == 404
-    assert clerk.get("/documents/invoice/inv_117").status_code == 404
+    assert clerk.get("/documents/invoice/inv_117.exe").status_code == 404
 
 
 def test_a_mails_html_is_cleaned_and_has_a_policy_of_its_own(clerk: TestClient, house: House) -> None:

@@ -55,7 +55,8 @@
     if (key === "j" || key === "k") return walk(key === "j" ? 1 : -1);
     if (key === "x") { const row = current(); return row ? tick(row) : false; }
     if (key === "o") { const row = current() || rows()[0]; return row ? (at("a", row).click(), true) : false; }
-    const found = [...document.querySelectorAll("[aria-keyshortcuts]")]
+    const row = current();  // what the row in focus has comes first
+    const found = [...(row ? row.querySelectorAll("[aria-keyshortcuts]") : []), ...document.querySelectorAll("[aria-keyshortcuts]")]
       .find(one => one.getAttribute("aria-keyshortcuts").split(" ").includes(key));
     return found ? use(found) : false;
   }
