@@ -12,6 +12,7 @@ from typing import Any
 from gateway.store.api_keys import SCOPES
 from gateway.web.api import app as api_app
 from gateway.web.api.callers import need
+from gateway.web.api.description import LINKS, describe
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "api.md"
 _MARKS = r"(<!-- operations: [^\n]*-->\n\n?)(.*?)(\n?<!-- end of operations -->)"
@@ -19,10 +20,7 @@ _MARKS = r"(<!-- operations: [^\n]*-->\n\n?)(.*?)(\n?<!-- end of operations -->)
 
 def described() -> dict[str, Any]:
     """The OpenAPI document, as it is served."""
-    made = api_app.FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    for part in api_app.ROUTERS:
-        made.include_router(part.router)
-    return api_app.describe(made)
+    return describe(api_app.bare_api())
 
 
 def scopes() -> dict[tuple[str, str], str]:
@@ -70,6 +68,17 @@ def test_each_operation_declares_its_problems_and_each_schema_that_it_names() ->
             assert {"401", "403", "404", "405", "422", "429", "503"} <= one["responses"].keys(), (method, path)
     named = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(made)))
     assert named <= made["components"]["schemas"].keys()
+
+
+def test_each_link_leads_from_an_answer_to_a_parameter_of_an_operation() -> None:
+    made = described()
+    every = [one for operations in made["paths"].values() for one in operations.values()]
+    parameters = {one["operationId"]: {given["name"] for given in one.get("parameters", ())} for one in every}
+    assert len(parameters) == len(every), "an operation's id is its own"
+    linked = [response["links"] for one in every for response in one["responses"].values() if "links" in response]
+    assert {name for links in linked for name in links} == {name for links in LINKS.values() for name in links}
+    for link in (link for links in linked for link in links.values()):
+        assert link["parameters"].keys() <= parameters[link["operationId"]], link
 
 
 if __name__ == "__main__":

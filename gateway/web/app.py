@@ -34,6 +34,7 @@ from gateway.web import (
 )
 from gateway.web.api.app import make_api
 from gateway.web.api.callers import Api
+from gateway.web.api.problems import problem
 from gateway.web.operator import overview
 from gateway.web.operator import queue as operator_queue
 from gateway.web.operator import tenants as operator_tenants
@@ -142,6 +143,8 @@ async def _set_up(request: Request, error: Exception) -> Response:
 
 async def _no_page(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if request.url.path.startswith("/v1/"):  # a path with a line end is not even given to the API
+        return problem(error.status_code)
     page = error_page(request, error.status_code, error.detail if error.status_code == 403 else "")
     for name, value in (error.headers or {}).items():
         page.headers[name] = value

@@ -4,42 +4,31 @@ Made by `web.app` and mounted at /v1 there. Promises that each answer is JSON (o
 problem+json, and that the document at /v1/openapi.json says all of it. Knows no cookie and no other origin.
 """
 
-from typing import Any
-
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import __version__
 from gateway.mail.reply import OUR_FAULT, Refused
 from gateway.store.database import StoreUnavailable
 from gateway.web.api import customers, documents, feed, messages, suppressions, templates, threads
 from gateway.web.api.bodies import wrong_fields
 from gateway.web.api.callers import WINDOW, Api, ApiError, api_of
+from gateway.web.api.description import describe, operation_id
 from gateway.web.api.problems import problem, refusal
-from gateway.web.api.shapes import schemas
 from gateway.wire.workers import WorkerFailed
 
 log = structlog.get_logger()
 ROUTERS = (documents, messages, threads, customers, suppressions, templates, feed)
-DESCRIPTION = """Hand documents and mail over, and follow what became of them.
-
-Each request carries an API key: `Authorization: Bearer gwk_…`. An error is `application/problem+json` (RFC 9457) with
-the codes of the SMTP side. `Idempotency-Key` is remembered for 7 days: the same request once more gets the first
-answer. Lists give `next`, the cursor of the next page, until it is null. A 202 is said after the commit."""
 
 
 def make_api(api: Api) -> FastAPI:
     """The app."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = bare_api()
     app.state.api = api
-    for part in ROUTERS:
-        app.include_router(part.router)
     app.add_api_route("/openapi.json", openapi, methods=["GET"], include_in_schema=False)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(Refused, _refused)
@@ -52,24 +41,20 @@ def make_api(api: Api) -> FastAPI:
     return app
 
 
+def bare_api() -> FastAPI:
+    """The routes alone, for whoever describes them."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False,
+                  generate_unique_id_function=operation_id)  # fmt: skip
+    for part in ROUTERS:
+        app.include_router(part.router)
+    return app
+
+
 async def openapi(request: Request) -> JSONResponse:
     """The OpenAPI document, for anybody: it is the product's, not a tenant's."""
     if not request.app.openapi_schema:
         request.app.openapi_schema = describe(request.app)
     return JSONResponse(request.app.openapi_schema)
-
-
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of the app."""
-    made = get_openapi(
-        title="A/R mail gateway", version=__version__, openapi_version="3.1.0", description=DESCRIPTION,
-        routes=app.routes, servers=[{"url": "/v1"}],
-    )  # fmt: skip
-    components = made.setdefault("components", {})
-    components.setdefault("schemas", {}).update(schemas())
-    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "gwk_…"}}
-    made["security"] = [{"key": []}]
-    return made
 
 
 async def _api_error(request: Request, error: Exception) -> Response:
@@ -90,9 +75,17 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _allowed(scope: Scope) -> list[str]:
-    """Every method of a URL: its routes stand apart, and each knows its own only (RFC 9110 §15.5.6)."""
+    """Every method of a URL: its routes stand apart, and each knows its own only (RFC 9110 §15.5.6).
+
+    A path that ends in anything (a customer's key) also matches longer ones, which are not its own: the first counts.
+    """
     routes = [route for part in ROUTERS for route in part.router.routes if route.matches(scope)[0] is not Match.NONE]
-    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
+    path = getattr(routes[0], "path", "") if routes else ""
+    return sorted({method for route in routes if getattr(route, "path", "") == path for method in _methods(route)})
+
+
+def _methods(route: BaseRoute) -> set[str]:
+    return getattr(route, "methods", None) or set()
 
 
 async def _no_sense(request: Request, error: Exception) -> Response:

@@ -17,7 +17,7 @@ MetaKey = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,50}$")]
 class Asked(BaseModel):
     """A request's body."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class AskedFile(Asked):

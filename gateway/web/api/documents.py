@@ -20,7 +20,17 @@ from gateway.store.reminding import COMPOSED
 from gateway.web.api import listed, shapes
 from gateway.web.api.bodies import body_of, digest_of, media_type
 from gateway.web.api.callers import ApiError, Caller, api_of, need
-from gateway.web.api.routing import KEY_HEADER, PROBLEMS, Limit, gives_file, idempotency_key, takes, took
+from gateway.web.api.routing import (
+    KEY_HEADER,
+    PROBLEMS,
+    DocumentId,
+    DocumentType,
+    Limit,
+    gives_file,
+    idempotency_key,
+    takes,
+    took,
+)
 from gateway.web.api.shapes import answer
 from gateway.web.files import download
 
@@ -51,20 +61,20 @@ async def list_some(
 
 @router.get("/documents/{type}/{document_id:path}:pdf", responses=gives_file("application/pdf"),
             response_class=Response)  # fmt: skip
-async def get_pdf(request: Request, caller: Reading, type: str, document_id: str) -> Response:
+async def get_pdf(request: Request, caller: Reading, type: DocumentType, document_id: DocumentId) -> Response:
     """A document's PDF: the one that was mailed, byte for byte, else the one that would be."""
     api = api_of(request)
     found = await api.door.database.read(find_pdf, caller.tenant, type, document_id)
     return download(await drawn(api.render, found), found.filename, "application/pdf")
 
 
-@router.put("/documents/{type}/{document_id:path}", response_model=shapes.Receipt,
+@router.put("/documents/{type}/{document_id:path}", response_model=shapes.ReceiptShown,
             openapi_extra=takes(_BODIES, [KEY_HEADER]))  # fmt: skip
 async def put_document(
     request: Request,
     caller: Writing,
-    type: str,
-    document_id: str,
+    type: DocumentType,
+    document_id: DocumentId,
     event: Annotated[str, Query(max_length=60, description="what happened to it, as X-AR-Event; needs the scope "
                                 "messages:write")] = "",
 ) -> Response:  # fmt: skip
@@ -83,7 +93,7 @@ async def put_document(
 
 
 @router.get("/documents/{type}/{document_id:path}", response_model=shapes.DocumentShown)
-async def get_one(request: Request, caller: Reading, type: str, document_id: str) -> Response:
+async def get_one(request: Request, caller: Reading, type: DocumentType, document_id: DocumentId) -> Response:
     """A document as it was handed over last."""
     found = await api_of(request).door.database.read(get_document, caller.tenant.id, type, document_id)
     if found is None:

@@ -37,7 +37,7 @@ To = Annotated[list[str], Query(description="of message/rfc822: whom it goes to;
 
 
 @router.post(
-    "/messages", status_code=202, response_model=shapes.Receipt,
+    "/messages", status_code=202, response_model=shapes.ReceiptShown,
     openapi_extra=takes({JSON: "AskedMessage", MAIL: "", **dict.fromkeys(XML_TYPES, "")}, [KEY_HEADER]),
 )  # fmt: skip
 async def send_message(request: Request, caller: Writing, to: To = []) -> Response:  # noqa: B006 FastAPI copies it
@@ -113,7 +113,7 @@ def _said(value: Any) -> str:
 
 
 @router.post(
-    "/events", status_code=202, response_model=shapes.Receipt,
+    "/events", status_code=202, response_model=shapes.ReceiptShown,
     openapi_extra=takes({JSON: "AskedEvent"}, [KEY_HEADER]),
 )  # fmt: skip
 async def report_event(request: Request, caller: Writing) -> Response:

@@ -4,19 +4,26 @@ Used by every router of `web.api`. A path's ids have the form of ours, so a malf
 is: 404, without a look into the database.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import Query, Request
+from fastapi import Path, Query, Request
 from fastapi.responses import Response
 from starlette.convertors import Convertor, register_url_convertor
 
-from gateway.outbound.handed import Receipt as DoorReceipt
+from gateway.mail.reply import Reply
+from gateway.outbound.handed import Receipt
 from gateway.web.api import shapes
+from gateway.web.api.callers import ApiError
+from gateway.web.api.examples import DOCUMENT_ID, DOCUMENT_TYPE, EXAMPLES
 from gateway.web.api.problems import MEDIA, REPLIES, STATUSES
 
 Limit = Annotated[int, Query(ge=1, le=200, description="most entries of a page")]
 Id = Annotated[str, Query(max_length=20, pattern=r"^[0-9a-z]*$", description="a cursor: `next` of the page before")]
+DocumentType = Annotated[str, Path(description="invoice and the like: docs/smtp.md", examples=[DOCUMENT_TYPE])]
+DocumentId = Annotated[str, Path(description="the billing system's own", examples=[DOCUMENT_ID])]
+_KEY = re.compile(r"[!-~]{1,256}\Z")
 KEY_HEADER = {
     "name": "Idempotency-Key", "in": "header", "required": False,
     "description": "remembered for 7 days: the same request once more gets the first answer",
@@ -49,12 +56,16 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 def takes(schemas: Mapping[str, str], parameters: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """How a body is described: media type -> the name of its schema, "" for text or bytes of that type."""
-    content = {
-        kind: {"schema": {"$ref": f"#/components/schemas/{name}"} if name else {"type": "string"}}
-        for kind, name in schemas.items()
-    }
+    content = {kind: _body(name) for kind, name in schemas.items()}
     made: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
     return made | ({"parameters": list(parameters)} if parameters else {})
+
+
+def _body(name: str) -> dict[str, Any]:
+    if not name:
+        return {"schema": {"type": "string"}}
+    example = {"examples": {"usual": {"value": EXAMPLES[name]}}} if name in EXAMPLES else {}
+    return {"schema": {"$ref": f"#/components/schemas/{name}"}} | example
 
 
 def gives_file(kind: str) -> dict[int | str, dict[str, Any]]:
@@ -63,12 +74,17 @@ def gives_file(kind: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"description": "The file", "content": content}}
 
 
-def took(receipt: DoorReceipt, code: int = 202) -> Response:
+def took(receipt: Receipt, code: int = 202) -> Response:
     """The answer of the door."""
-    return shapes.answer(shapes.Receipt, receipt, code)
+    return shapes.answer(shapes.ReceiptShown, receipt, code)
 
 
 def idempotency_key(request: Request) -> tuple[tuple[str, str], ...]:
-    """The key of a request, as a field of the door; () without one."""
-    key = request.headers.get("idempotency-key", "").strip()
-    return (("X-AR-Idempotency-Key", key),) if key else ()
+    """The key of a request, as a field of the door; () without one. Raises ApiError 422 for one that is none."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return ()
+    if not _KEY.match(key):
+        words = "Idempotency-Key has 1 to 256 printable characters of ASCII and no space; send another, or none"
+        raise ApiError(422, Reply(501, "5.5.4", words))
+    return (("X-AR-Idempotency-Key", key),)

@@ -41,7 +41,7 @@ class Problem(Shown):
     errors: list[dict[str, str]] = []
 
 
-class Receipt(Shown):
+class ReceiptShown(Shown):
     """What the gateway took over; it is on disk. `message_id` is "" when only the document was stored."""
 
     message_id: str
