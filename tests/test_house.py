@@ -133,7 +133,7 @@ _ASKED = (
     "documents document_pdf handed handed_document message_acts printing requests request_preview template_list".split()
 )
 REQUESTS = (*(f"outbound.{name}" for name in _ASKED), "wire.capacity", "wire.workers")  # of the API
-WRITING_MAIL = tuple(f"outbound.{one}" for one in "answering attachments letterhead texts".split())  # of clerks
+WRITING_MAIL = tuple(f"outbound.{one}" for one in "answering attachments letterhead signature texts".split())
 _SENT = "automation control customers desk document_mail documents handed request_preview requests submission".split()
 SENDING = tuple(f"outbound.{one}" for one in _SENT)  # documents by hand
 MAY_IMPORT: dict[str, tuple[str, ...]] = {

@@ -98,4 +98,7 @@ def open_door(context: Context) -> Door:
     retry = Retry(expire=config.delivery.expire_seconds)
     desks = Desks(context.database, seal, letterhead.shared, relayed=bool(config.delivery.relay))
     # no node: a serving gateway claims it, this process only commits
-    return Door(context.database, desks, letterhead, retry, "", config.delivery.lease_seconds * 1000)
+    return Door(
+        context.database, desks, letterhead, retry, "", config.delivery.lease_seconds * 1000,
+        most_bytes=config.delivery.max_message,
+    )  # fmt: skip

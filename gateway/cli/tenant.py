@@ -157,6 +157,10 @@ def _of_server(context: Context, found: Tenant) -> str:
     "--einvoice", type=click.Choice((FACTUR_X, "none")), default=None,
     help="factur-x: PDFs of invoices and credit notes carry them as XML (EN 16931).",
 )  # fmt: skip
+@click.option(
+    "--reply-signature", type=click.Choice(("on", "off")), default=None,
+    help="Whether clerks' answers end with their name, the company and how to reach it.",
+)  # fmt: skip
 @click.option("--reminder-hour", type=int, default=None, help="When its reminders go, 0 to 23 in its zone (else 9).")
 @click.option("--per-hour", type=click.IntRange(0), default=None, help="Most messages in an hour; 0: any number.")
 @click.option("--per-day", type=click.IntRange(0), default=None, help="Most messages in a day of its zone; 0: any.")
@@ -170,7 +174,8 @@ def _of_server(context: Context, found: Tenant) -> str:
 def set_(
     context: Context, /, slug: str, suspend: bool | None, colour: str, phone: str, address: str, idno: str,
     vat: str, country: str, einvoice: str | None, reminder_hour: int | None, patterns: tuple[str, ...],
-    no_patterns: bool, per_hour: int | None, per_day: int | None, as_json: bool, **changes: str | None,
+    no_patterns: bool, reply_signature: str | None, per_hour: int | None, per_day: int | None,
+    as_json: bool, **changes: str | None,
 ) -> None:  # fmt: skip
     """Change a tenant's settings; they hold from its next message on."""
     values: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
@@ -180,6 +185,8 @@ def set_(
         values["brand"] = brand
     if einvoice is not None:
         values["options"] = {"einvoice": einvoice if einvoice == FACTUR_X else None}
+    if reply_signature is not None:
+        values["options"] = {**values.get("options", {}), "reply_signature": None if reply_signature == "on" else "off"}
     if reminder_hour is not None:
         values["options"] = {**values.get("options", {}), "reminder_hour": reminder_hour}
     if patterns or no_patterns:

@@ -18,13 +18,16 @@ from gateway.mail.reply import Refused
 from gateway.outbound.answering import Answer, accept_answer
 from gateway.outbound.attachments import Attachment
 from gateway.outbound.queue import cancel, is_waiting
+from gateway.outbound.signature import signature_of
 from gateway.outbound.submission import Door
 from gateway.store.database import Transaction, to_ms
 from gateway.store.drafts import drop_draft, put_draft
 from gateway.store.events import list_events
 from gateway.store.messages import get_message
+from gateway.store.tenants import get_tenant
 from gateway.store.threads import Thread, get_thread
 from gateway.store.undoing import UNDO_MS
+from gateway.store.users import get_user
 
 TEXT_LENGTH = 100_000
 THEN = ("", "waiting", "closed")
@@ -114,17 +117,28 @@ def _answer(tx: Transaction, door: Door, now: datetime, wanted: Reply) -> Answer
     return _compose(tx, now, wanted, found, named)
 
 
+def signature(tx: Transaction, tenant_id: str, user_id: str, language: str) -> tuple[str, ...]:
+    """The lines that will stand below an answer of this person; () when the tenant wants none."""
+    tenant = get_tenant(tx, tenant_id)
+    return signature_of(tenant, _name(tx, tenant_id, user_id), language) if tenant else ()
+
+
+def _name(tx: Transaction, tenant_id: str, user_id: str) -> str:
+    found = get_user(tx, tenant_id, user_id) if user_id else None
+    return found[0].name if found else ""
+
+
 def _compose(tx: Transaction, now: datetime, wanted: Reply, found: Thread, named: Addressed) -> Answer:
     files_of = dict.fromkeys((*wanted.files_of, *(named.files if wanted.forward else ())))
-    files = (*wanted.files, *(_file(tx, wanted.tenant_id, found.id, *one) for one in files_of))
+    files = tuple(dict.fromkeys((*(_file(tx, wanted.tenant_id, found.id, *one) for one in files_of), *wanted.files)))
     subject, text = " ".join(wanted.subject.split())[:500] or named.subject, wanted.text.replace("\r\n", "\n").strip()
     kept: dict[str, Any] = {"to": [str(one.address) for one in named.to], "cc": [str(one.address) for one in named.cc]}
     kept |= {"subject": subject, "text": text, "message": named.message_id, "forward": wanted.forward}
     return Answer(
         tenant_id=wanted.tenant_id, thread_id=found.id, thread_key=found.key, by=wanted.by, to=named.to, cc=named.cc,
-        subject=subject, text=text, introduced=named.introduced, quoted=named.quoted, files=files,
-        language=named.language, references=named.references, not_before=now + timedelta(milliseconds=UNDO_MS),
-        detail={"draft": kept, "user": wanted.user_id},
+        signer=_name(tx, wanted.tenant_id, wanted.user_id), subject=subject, text=text, introduced=named.introduced,
+        quoted=named.quoted, files=files, language=named.language, references=named.references,
+        not_before=now + timedelta(milliseconds=UNDO_MS), detail={"draft": kept, "user": wanted.user_id},
     )  # fmt: skip
 
 

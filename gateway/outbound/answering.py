@@ -18,6 +18,7 @@ from gateway.mail.header_mailboxes import Mailbox
 from gateway.mail.reply import Refused
 from gateway.outbound.accepting import keep
 from gateway.outbound.attachments import Attachment
+from gateway.outbound.brand import Brand
 from gateway.outbound.branding import frame_fields, needs
 from gateway.outbound.control import Control
 from gateway.outbound.desk import Desk
@@ -25,14 +26,17 @@ from gateway.outbound.handed import Handed, Rcpt, Ready, Receipt
 from gateway.outbound.placing import About
 from gateway.outbound.rendered import Rendered
 from gateway.outbound.rendered import compose as compose_mail
+from gateway.outbound.signature import signature_of
 from gateway.outbound.submission import Door, at_desk, terms_of
 from gateway.store.database import new_id
 from gateway.store.messages import EIGHT_BIT, OWN_SERVER, SMTPUTF8, Message
+from gateway.store.tenants import Tenant
 
 KIND = "reply"
 MOST_RECIPIENTS = 50
-MOST_BYTES = 20 * 1024 * 1024  # of all files together
+_CODED = 0.72  # of a message's bytes can be files: they travel in base64
 _PAGE = '<!DOCTYPE html><html lang="{language}"><head><meta charset="utf-8"></head><body>{body}</body></html>'
+_SIGNED = '<p style="border-left:3px solid {colour};padding-left:10px;margin-top:1.5em">{lines}</p>'
 _QUOTE = '<blockquote style="margin:0 0 0 .8ex;border-left:1px solid #ccc;padding-left:1ex">{quoted}</blockquote>'
 
 
@@ -44,6 +48,7 @@ class Answer:
     thread_id: str
     thread_key: str
     by: str  # who wrote it, for the timeline
+    signer: str = ""  # the name below it
     to: tuple[Mailbox, ...]
     cc: tuple[Mailbox, ...] = ()
     subject: str
@@ -57,12 +62,17 @@ class Answer:
     detail: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
+def most_of_files(door: Door) -> int:
+    """Bytes that all files of an answer may have together, so that the mail is no larger than any that we make."""
+    return int(door.most_bytes * _CODED)
+
+
 async def accept_answer(door: Door, answer: Answer, now: datetime) -> Receipt:
     """Take an answer over. Raises Refused in words; StoreUnavailable when nothing could be committed."""
     if not answer.to or len(answer.to) + len(answer.cc) > MOST_RECIPIENTS:
         raise Refused(554, "5.5.3", f"name 1 to {MOST_RECIPIENTS} recipients, at least one of them in To")
-    if sum(len(one.data) for one in answer.files) > MOST_BYTES:
-        raise Refused(552, "5.3.4", f"the files are larger than {MOST_BYTES // 1024 // 1024} MB together; send a link")
+    if sum(len(one.data) for one in answer.files) > (most := most_of_files(door)):
+        raise Refused(552, "5.3.4", f"the files are larger than {most // 2**20} MB together; send a link")
 
     async def take(desk: Desk) -> Receipt:
         ready = await asyncio.to_thread(_prepare, door, desk, answer, now)
@@ -79,8 +89,10 @@ def _prepare(door: Door, desk: Desk, answer: Answer, now: datetime) -> Ready:
         desk.tenant, desk.author, message_id, answer.thread_id, now,
         template=KIND, language=answer.language, references=answer.references, automatic=False,
     )  # fmt: skip
-    text = "\n\n".join(part for part in (answer.text, _quoted_text(answer)) if part) + "\n"
-    rendered = Rendered(answer.subject, _html(answer), text, answer.files, answer.language)
+    signed = signature_of(desk.tenant, answer.signer, answer.language, answer.text)
+    written = (answer.text, "\n".join(signed))
+    text = "\n\n".join(part for part in (*written, _quoted_text(answer)) if part) + "\n"
+    rendered = Rendered(answer.subject, _html(answer, signed, desk.tenant), text, answer.files, answer.language)
     raw = compose_mail(rendered, answer.to, answer.cc, [*frame_fields(frame), date_field(now)])
     raw = desk.signer.sign(raw, now) if desk.signer else raw
     people = {one.address.key: one.address for one in (*answer.to, *answer.cc)}
@@ -90,7 +102,8 @@ def _prepare(door: Door, desk: Desk, answer: Answer, now: datetime) -> Ready:
         tenant_id=answer.tenant_id, id=message_id, thread_id=answer.thread_id, direction="out", kind=KIND,
         created_at=now, rfc_message_id=frame.message_id, author=f"{desk.tenant.company} <{desk.author}>",
         recipients=", ".join(_shown(one) for one in (*answer.to, *answer.cc)), subject=answer.subject,
-        body_text=answer.text, size=len(raw), language=answer.language, credential_id=answer.by,
+        body_text="\n\n".join(part for part in written if part), size=len(raw), language=answer.language,
+        credential_id=answer.by,
         flags=SMTPUTF8 * utf8 | EIGHT_BIT * wants.eightbit | OWN_SERVER * desk.own_server,
         detail=answer.detail | {"quoted": answer.quoted, "attachments": [_listed(one) for one in answer.files]},
     )  # fmt: skip
@@ -114,8 +127,11 @@ def _quoted_text(answer: Answer) -> str:
     return "\n".join([answer.introduced] * bool(answer.introduced) + quoted)
 
 
-def _html(answer: Answer) -> str:
+def _html(answer: Answer, signed: tuple[str, ...], tenant: Tenant) -> str:
     body = _lines(answer.text)
+    if signed:
+        colour = Brand(company="", colour=str(tenant.brand.get("colour", ""))).accent
+        body += _SIGNED.format(colour=colour, lines="<br>".join(escape(line) for line in signed))
     if answer.quoted:
         body += f"<div>{_lines(answer.introduced)}{_QUOTE.format(quoted=_lines(answer.quoted))}</div>"
     return _PAGE.format(language=escape(answer.language or "ro"), body=body)

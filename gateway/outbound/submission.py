@@ -64,6 +64,7 @@ class Door:
     run: Callable[..., Awaitable[Any]] | None = None  # runs a function in a worker process; None: in this one
     most_recipients: int = 1000  # of a document; those of an envelope are counted at RCPT
     reached: ReachedLimits = field(default_factory=ReachedLimits)
+    most_bytes: int = 20 * 2**20  # of a mail that is made here
 
 
 @dataclass(frozen=True, slots=True)

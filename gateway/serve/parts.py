@@ -113,7 +113,7 @@ def make_door(
     return Door(
         database, desks, letterhead, make_retry(config), config.node, config.delivery.lease_seconds * 1000,
         delivery.offer, delivery.has_room, partial(workers.run, seconds=config.workers.parse_seconds),
-        config.submission.max_recipients,
+        config.submission.max_recipients, most_bytes=config.delivery.max_message,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ OPTIONS = (
     "reminder_hour",  # 0-23, where the tenant is
     "number_patterns",  # how its documents' numbers look in a subject or a file's name
     "einvoice",  # "factur-x": PDFs carry the invoice as XML
+    "reply_signature",  # "off": clerks' answers end as they were written
     "messages_per_hour",  # how many messages it may hand over (outbound.limits)
     "messages_per_day",
     "credential_limits",  # the same of its credentials: {username: {"messages_per_hour": 100}}
@@ -31,6 +32,8 @@ OPTIONS = (
     "route_retry",  # the same of one route: {route: {"expire": 86400}}
 )
 ROUTES = ("direct", "relay", "smtp")  # by which mail leaves: to the recipients' servers, the relay, its own server
+REPLY_SIGNATURE = "reply_signature"
+SIGNATURES = (None, "", "off")
 RETRY_FIRST, RETRY_LONGEST, EXPIRE, ROUTE_RETRY = "retry_first", "retry_longest", "expire", "route_retry"
 RETRY_BOUNDS = {RETRY_FIRST: (10, 86_400), RETRY_LONGEST: (10, 604_800), EXPIRE: (600, 30 * 86_400)}
 EINVOICES = (None, "", "factur-x")
@@ -103,6 +106,8 @@ def _check_options(options: Mapping[str, Any]) -> None:
             raise _refuse(f"the hour of reminders {value!r} is not one of 0 to 23")
         if name == "number_patterns" and value is not None:
             _check_masks(value)
+        if name == REPLY_SIGNATURE and value not in SIGNATURES:
+            raise _refuse(f"the signature of replies {value!r} is not known; write off, or none for the usual one")
         if name in (PER_HOUR, PER_DAY):
             _check_limit(name, value)
         for own in (value or {}).values() if name == CREDENTIAL_LIMITS else ():
@@ -110,7 +115,7 @@ def _check_options(options: Mapping[str, Any]) -> None:
                 _check_limit(per, most)
         for retry in (value or {}).values() if name == ROUTE_RETRY else ({name: value},):
             _check_retry(retry)
-        if name == "second_step" and value not in (None, True, False):
+        if name == "second_step" and value not in SIGNATURES:
             raise _refuse(f"the second step {value!r} is neither demanded nor not")
         if name == "einvoice" and value not in EINVOICES:
             raise _refuse(f"the e-invoice {value!r} is not known; write factur-x, or none for ordinary PDFs")

@@ -31,6 +31,7 @@ STATIC_TYPES = {
     "htmx.js": _SCRIPT,  # as its npm package has it; htmx.LICENSE beside it
     "keys.js": _SCRIPT,
     "dialogs.js": _SCRIPT,
+    "files.js": _SCRIPT,
     "icon.svg": "image/svg+xml",
 }
 

@@ -186,6 +186,10 @@ REFUSALS: tuple[str, ...] = (
     msgid("%(name)s was sent already"),
     msgid("the customer gets reminders already"),
     msgid("%(name)s is no language; write ro, ru or en"),
+    msgid("%(count)s files; %(most)s are the most beside an answer"),
+    msgid("the file %(name)s is empty; choose another"),
+    msgid("the file %(name)s is or holds a program (%(what)s), which mail providers refuse; send a link to it"),
+    msgid("the name is empty, longer than %(most)s characters or not one line"),
 )
 _FACT = re.compile(r"%\\\((\w+)\\\)s|%\((\w+)\)s")
 _WITHIN = "why"  # a fact that may be a refusal itself

@@ -64,6 +64,7 @@ class Site:
     wishes: LoginLimits = field(default_factory=lambda: LoginLimits(_WISHES_OF_ADDRESS, _WISHES_OF_LINK))
     preferences_key: bytes = field(default=b"", repr=False)  # of the links in reminders; b"": there are none
     workshop: Workshop | None = None  # what the settings need of a running gateway
+    attaching: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # answers' files in memory
     verifying: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # argon2 at a time: memory, CPU
     packing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # ZIPs at a time: disk, workers
 
@@ -215,9 +216,14 @@ async def need_form(request: Request) -> dict[str, str]:
     form = await read_form(request)
     visit = await find_visit(request)
     expected = visit.session.csrf if visit else request.cookies.get(site_of(request).form_cookie, "")
-    if not expected or not hmac.compare_digest(expected.encode(), form.get("csrf", "").encode()):
+    if not same_token(expected, form.get("csrf", "")):
         raise HTTPException(403, "form")
     return form
+
+
+def same_token(expected: str, given: str) -> bool:
+    """Whether a form brings the token that it was given; nobody has an empty one."""
+    return bool(expected) and hmac.compare_digest(expected.encode(), given.encode())
 
 
 async def need_change(request: Request, visit: Annotated[Visit, Depends(need_visit)]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from fastapi import FastAPI
+from httpx2 import Response
 from journeys.bench_settings import make_bench
 from journeys.inbox_seed import NOW, House, open_house
 from journeys.test_settings import ORIGIN, Admin
@@ -83,6 +84,59 @@ def test_an_answer_that_cannot_go_keeps_its_words(admin: Admin, house: House) ->
     thread_id = house.threads["paid"]
     page = admin.post(f"/inbox/{thread_id}/reply", expect=409, to="no address", subject="x", text="Bună ziua, Ana")
     assert "Bună ziua, Ana" in page and 'role="alert"' in page
+
+
+def send(admin: Admin, thread_id: str, files: list[tuple[str, bytes]], **fields: str) -> Response:
+    """The form with its files, as a browser sends it."""
+    form = {"csrf": admin.csrf, "how": "one", "text": "Vedeți fișierele.", **fields}
+    sent = [("files", (name, content, "application/x-claimed")) for name, content in files]
+    return admin.browser.post(
+        f"/inbox/{thread_id}/reply", data=form, files=sent or [("files", ("", b"", "application/octet-stream"))],
+        headers={"origin": ORIGIN}, follow_redirects=False,
+    )  # fmt: skip
+
+
+def test_files_go_with_an_answer_and_come_back_with_it(admin: Admin, house: House, database: Database) -> None:
+    thread_id, tenant_id = house.threads["paid"], tenant_of(database)
+    files = [("../Extras de cont.pdf", b"%PDF-1.7 x"), ("preț.exe.csv", b"a;b")]
+    where = send(admin, thread_id, files).headers["location"]
+    made = database.read_now(get_message, tenant_id, parse_qs(urlsplit(where).query)["sent"][0])
+    assert made is not None
+    listed = [(one["filename"], one["content_type"]) for one in made.detail["attachments"]]
+    assert listed == [("Extras_de_cont.pdf", "application/pdf"), ("pret.exe.csv", "text/csv")]
+    assert made.body_text.startswith("Vedeți fișierele.\n\nCu stimă,\nIon Munteanu\nAlfa Consulting SRL")
+    back = admin.post(f"/inbox/{thread_id}/unsend", message=made.id)
+    page = admin.get(back)
+    kept = re.findall(r'name="kept" value="([^"]+)" checked', page)
+    assert kept == [f"{made.id}:1", f"{made.id}:2"] and "Vedeți fișierele.</textarea>" in page
+    where = send(admin, thread_id, [], kept=kept[0]).headers["location"]
+    made = database.read_now(get_message, tenant_id, parse_qs(urlsplit(where).query)["sent"][0])
+    assert made is not None and [one["filename"] for one in made.detail["attachments"]] == ["Extras_de_cont.pdf"]
+
+
+def test_files_that_cannot_go_are_named_and_the_words_stay(admin: Admin, house: House) -> None:
+    thread_id = house.threads["paid"]
+    answer = send(admin, thread_id, [("act.pdf", b"%PDF-1.7"), ("act.pdf.exe", b"MZ")], then="closed")
+    assert answer.status_code == 409 and "fișierul act.pdf.exe este sau conține un program" in answer.text
+    assert "<b>act.pdf, act.pdf.exe</b>" in answer.text and "Vedeți fișierele.</textarea>" in answer.text
+    assert '<option value="closed" selected>' in answer.text
+    assert send(admin, thread_id, [("a.txt", b"x")] * 11).status_code == 409
+    assert send(admin, thread_id, [("a.txt", b"x")] * 30).status_code == 400
+    assert send(admin, thread_id, [("a.txt", b"x" * 16_000_000)]).status_code == 413
+    foreign = f"{house.messages['foreign answer']}:1"
+    assert send(admin, thread_id, [], kept=foreign).status_code == 404
+    assert send(admin, thread_id, [], csrf="none").status_code == 403
+
+
+def test_a_tenant_without_signatures_signs_nothing(admin: Admin, house: House, database: Database) -> None:
+    thread_id, tenant_id = house.threads["paid"], tenant_of(database)
+    assert "Ion Munteanu · Alfa Consulting SRL" in admin.get(f"/inbox/{thread_id}/reply")
+    form = {"company": "Alfa Consulting SRL", "language": "ro", "timezone": "Europe/Chisinau"}
+    admin.post("/settings/company", **form)
+    assert "Ion Munteanu · Alfa" not in admin.get(f"/inbox/{thread_id}/reply")
+    where = send(admin, thread_id, []).headers["location"]
+    made = database.read_now(get_message, tenant_id, parse_qs(urlsplit(where).query)["sent"][0])
+    assert made is not None and made.body_text == "Vedeți fișierele."
 
 
 def test_an_answer_of_another_tenant_cannot_be_taken_back(admin: Admin, house: House) -> None:

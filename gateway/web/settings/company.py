@@ -6,6 +6,7 @@ from fastapi.responses import Response
 from gateway.mail.reply import Refused
 from gateway.store.assets import MAX_BYTES, get_logo, put_logo, remove_logo
 from gateway.store.database import to_ms
+from gateway.store.settings import REPLY_SIGNATURE
 from gateway.store.tenants import set_tenant
 from gateway.web.settings.places import Form, Looking, again, show
 from gateway.web.settings.uploads import read_upload
@@ -32,6 +33,7 @@ async def _page(
     kept = {name: str(tenant.brand.get(name, "")) for name in BRAND}
     kept |= {"company": tenant.company, "contact_email": tenant.contact_email, "language": tenant.language}
     kept |= {"timezone": tenant.timezone, "einvoice": str(tenant.options.get("einvoice", ""))}
+    kept["reply_signature"] = "" if tenant.options.get(REPLY_SIGNATURE) == "off" else "on"
     values = kept | {name: text for name, text in (typed or {}).items() if name in kept}
     return show(request, "company", values=values, zones=ZONES, has_logo=logo is not None, problem=problem)
 
@@ -45,9 +47,10 @@ async def change(request: Request, visit: Looking, form: Form) -> Response:
         raise HTTPException(400)
     brand = {name: form.get(name, "").strip() for name in BRAND}
     einvoice = "factur-x" if form.get("einvoice") else None
+    options = {"einvoice": einvoice, REPLY_SIGNATURE: None if form.get(REPLY_SIGNATURE) else "off"}
     try:
         await site_of(request).database.write(
-            set_tenant, visit.tenant.id, **values, language=language, brand=brand, options={"einvoice": einvoice}
+            set_tenant, visit.tenant.id, **values, language=language, brand=brand, options=options
         )
     except Refused as refused:
         return await _page(request, visit, refused, form)
