@@ -96,6 +96,20 @@ class Web:
 
 
 @dataclass(frozen=True, slots=True)
+class Oidc:
+    """[oidc]: people may log in by an identity provider (OpenID Connect)."""
+
+    issuer: str = _key("", "its address, as it writes it itself; empty: people log in by password only")
+    client_id: str = _key("", "the gateway's id there; its redirect is web.public_url and /login/oidc/callback")
+    client_secret_file: str = _key("", "a file with the client's secret, of mode 0600; empty: a client without one")
+    scopes: str = _key("openid email profile", "what is asked for")
+    name: str = _key("", "its name on the login page; empty: its host")
+    tenants: str = _key("", 'whose users come from which e-mail domain, "acme.example=acme, …"; empty: any user may')
+    tenant_claim: str = _key("", "the claim of its tokens that names the tenant, instead of the domain")
+    create: str = _key("", "role of users who are made at their first login, clerk or auditor; empty: nobody is")
+
+
+@dataclass(frozen=True, slots=True)
 class Workers:
     """[workers]: processes that render PDFs and read untrusted mail."""
 
@@ -130,6 +144,7 @@ class Config:
     delivery: Delivery = field(default_factory=Delivery)
     imap: Imap = field(default_factory=Imap)
     web: Web = field(default_factory=Web)
+    oidc: Oidc = field(default_factory=Oidc)
     workers: Workers = field(default_factory=Workers)
     folder: str = field(default=".", metadata={"hidden": True})
 
@@ -214,6 +229,12 @@ _FORMS = (
     ("delivery.relay_tls", "off|opportunistic|required", "is not one of off, opportunistic, required"),
     ("delivery.dane", "auto|off", "is not one of auto, off"),
     ("delivery.helo", rf"(?:{_HOST})?", _A_HOST),
+    ("oidc.issuer", r"(?:https://[^?#\s]+|http://(?:localhost|127(?:\.[0-9]+){3})(?::[0-9]+)?(?:/[^?#\s]*)?)?",
+     "must be https://… (http:// only on localhost or 127.0.0.1)"),
+    ("oidc.scopes", r"(?:\S+ )*openid(?: \S+)*", "lacks openid"),
+    ("oidc.create", "(?:clerk|auditor)?", "is not one of clerk, auditor"),
+    ("oidc.tenants", r"(?:\s*[a-z0-9.-]+=[a-z0-9-]+\s*(?:,|$))*",
+     "is not of the form acme.example=acme, beta.example=beta"),
     ("web.public_url", r"https://[^/\s]+(?:/\S*)?|http://(?:localhost|127(?:\.[0-9]+){3}|\[::1\])(?::[0-9]+)?/?",
      "must be https://… (http:// only on localhost or 127.0.0.1)"),
 )  # fmt: skip
@@ -226,6 +247,10 @@ def _check(config: Config) -> None:
         if not re.fullmatch(form, value):
             shown = "" if name == "database" else f" {value!r}"  # that one may hold a password
             raise ConfigError(f"{name}{shown} {wrong}")
+    if config.oidc.issuer and not config.oidc.client_id:
+        raise ConfigError("oidc.client_id is empty; the provider gives one when the gateway is registered there")
+    if config.oidc.create and not (config.oidc.tenants or config.oidc.tenant_claim):
+        raise ConfigError("oidc.create needs oidc.tenants or oidc.tenant_claim, which say whose the new users are")
     if config.delivery.lease_seconds < 60:
         raise ConfigError("delivery.lease_seconds is below 60; an attempt would be given away while it runs")
     for where, wanted in (("submission", config.submission), ("receiver", config.receiver)):

@@ -6,6 +6,7 @@ import sys
 import click
 
 from gateway.cli.common import Context, json_option, pass_context, show_json, show_rows, tenant_option, told, utc_now
+from gateway.store.oidc_links import unlink
 from gateway.store.schema import OPERATOR
 from gateway.store.second_factors import reset_factor, users_with_factor
 from gateway.store.settings import LANGUAGES
@@ -135,6 +136,18 @@ def logout(context: Context, slug: str, operator: bool, email: str, as_json: boo
     who = _person(context, _owner(context, slug, operator)[0], email)
     ended = context.write(end_logins_of, utc_now(), who, OPERATOR_WORD)
     told(as_json, f"ended {ended} sessions of {who.email}", email=who.email, ended=ended)
+
+
+@user.command("unlink")
+@tenant_option
+@click.argument("email")
+@json_option
+@pass_context
+def unlink_(context: Context, slug: str, email: str, as_json: bool) -> None:
+    """Forget who a user is at the identity provider; a verified e-mail links them anew at the next login there."""
+    who = _person(context, context.tenant(slug).id, email)
+    gone = context.write(unlink, utc_now(), who, OPERATOR_WORD)
+    told(as_json, f"{who.email} {'is linked no more' if gone else 'was not linked'}", email=who.email, unlinked=gone)
 
 
 @user.group()

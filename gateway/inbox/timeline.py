@@ -96,6 +96,8 @@ _SENTENCES: dict[str, str] = {
     "user.second_step_off": msgid("%(by)s turned off the code at the login of %(user)s"),
     "user.recovery_codes_made": msgid("%(user)s made new recovery codes"),
     "user.recovery_code_used": msgid("%(user)s logged in with a recovery code"),
+    "user.linked": msgid("%(user)s logs in by %(issuer)s from now on"),
+    "user.unlinked": msgid("%(by)s ended the login of %(user)s by an identity provider"),
     "user.sessions_ended": msgid("%(by)s ended sessions of %(user)s"),
     "reminder.paused": msgid("reminders turned off by %(by)s: %(why)s"),
     "reminder.resumed": msgid("reminders turned on again by %(by)s"),

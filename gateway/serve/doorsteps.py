@@ -25,6 +25,7 @@ from gateway.outbound.smtp_submission import SubmissionDoorstep
 from gateway.outbound.submission import Door
 from gateway.serve.ports import bind_port
 from gateway.serve.seat import Seat
+from gateway.serve.signing_in import make_provider
 from gateway.settings.workshop import Workshop
 from gateway.store.database import Database
 from gateway.web.api.callers import Api
@@ -179,7 +180,10 @@ async def _serve_web(
     sock = bind_port(config.web.host, config.web.port, shared=not seat.alone)
     key = preferences_key(letterhead.reply_key)
     url = config.web.public_url
-    app = make_app(database, clock=clock, public_url=url, preferences_key=key, workshop=workshop, api=api)
+    app = make_app(
+        database, clock=clock, public_url=url, preferences_key=key, workshop=workshop, api=api,
+        provider=make_provider(config),
+    )  # fmt: skip
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -36,7 +36,7 @@ TYPES = frozenset(
     webhook.disabled webhook.enabled
     domain.check_changed domain.key_changed domain.unaligned domain.aligned
     user.password_changed user.second_step_on user.second_step_off user.recovery_codes_made user.recovery_code_used
-    user.sessions_ended
+    user.sessions_ended user.linked user.unlinked
     """.split()
 )
 

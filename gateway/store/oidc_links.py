@@ -57,7 +57,7 @@ def find_person(tx: Transaction, now: datetime, claimed: Claimed) -> User:
     if by_email is not None:
         user = _of_tenant(tx, by_email[0], claimed.slug)
         if any(one.issuer == claimed.issuer for one in list_links(tx, user.tenant_id, user.id)):
-            raise Refused(550, "5.7.1", "this user is somebody else at the provider; an administrator unlinks them first")
+            raise Refused(550, "5.7.1", "the provider knows this user as somebody else; unlink them first")
     else:
         user = _make(tx, now, claimed)
     _link(tx, now, user, claimed)
@@ -65,7 +65,7 @@ def find_person(tx: Transaction, now: datetime, claimed: Claimed) -> User:
 
 
 def _of_tenant(tx: Transaction, user: User, slug: str) -> User:
-    tenant = get_tenant(tx, user.tenant_id)
+    tenant = get_tenant(tx, user.tenant_id)  # None for who runs the gateway: no provider vouches for that
     if tenant is None or (slug and tenant.slug != slug):
         raise Refused(550, "5.7.1", "the provider says that this user belongs to another company")
     return user

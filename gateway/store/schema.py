@@ -161,6 +161,18 @@ recovery_code = Table(
     comment="store/second_factors",
 )
 
+oidc_link = Table(
+    "oidc_link",
+    metadata,
+    _key(),
+    _key("user_id"),
+    Column("issuer", String(300), primary_key=True),
+    Column("subject", String(255), nullable=False),  # who they are there; an e-mail changes hands, this does not
+    _at("created_at", nullable=False),
+    Index("oidc_link_subject", "issuer", "subject", unique=True),
+    comment="store/oidc_links",
+)
+
 domain = Table(
     "domain",
     metadata,

@@ -69,28 +69,21 @@ _COLUMNS = (user.c.tenant_id, user.c.user_id, user.c.email, user.c.name, user.c.
 
 
 def add_user(
-    tx: Transaction,
-    now: datetime,
-    tenant_id: str,
-    email: str,
-    password: str,
-    *,
-    name: str = "",
-    role: str = "clerk",
-    language: str = "",
-    password_hash: str = "",
-) -> User:
+    tx: Transaction, now: datetime, tenant_id: str, email: str, password: str | None, *, name: str = "",
+    role: str = "clerk", language: str = "", password_hash: str = "",
+) -> User:  # fmt: skip
     """Make a user. Raises Refused when the e-mail is taken or malformed, or the password shorter than 10 characters.
 
     A user of `OPERATOR` runs the gateway, whatever role is asked for; nobody else can.
-    `password_hash` is that of the password when somebody computed it beforehand, off the writer's thread.
+    `password_hash` is that of the password when somebody computed it beforehand, off the writer's thread. Without a
+    password, only an identity provider lets them in.
     """
     address, role = parse_address(email).key, RUNS_IT if tenant_id == OPERATOR else role
     if role not in ROLES and tenant_id != OPERATOR:
         raise Refused(501, "5.5.4", f"the role {role!r} is not one of {', '.join(ROLES)}")
     if language and language not in LANGUAGES:
         raise Refused(501, "5.5.4", f"the language {language!r} is not one of {', '.join(LANGUAGES)}")
-    if len(password) < 10:
+    if password is not None and len(password) < 10:
         raise Refused(501, "5.5.4", "the password is shorter than 10 characters; choose a longer one")
     if tx.first(select(user.c.user_id).where(user.c.email == address)):
         raise Refused(550, "5.7.1", f"{address} is a user already")
@@ -101,7 +94,7 @@ def add_user(
             user_id=made.id,
             email=address,
             name=made.name,
-            password_hash=password_hash or hash_password(password),
+            password_hash="" if password is None else password_hash or hash_password(password),
             role=role,
             language=language,
             created_at=to_ms(now),

@@ -15,6 +15,7 @@ from gateway.inbox.timeline import Line, msgid, tell_events
 from gateway.mail.reply import Refused
 from gateway.store.database import Transaction
 from gateway.store.events import Event, latest_house_events
+from gateway.store.oidc_links import Link, list_links, unlink
 from gateway.store.second_factors import Factor, get_factor
 from gateway.store.tenants import hash_password
 from gateway.store.users import (
@@ -45,9 +46,11 @@ DONE = {
     "password": msgid("The password is changed. Every other session has ended."),
     "session": msgid("The session has ended."),
     "sessions": msgid("Every other session has ended."),
+    "unlinked": msgid("The identity provider does not log you in any more."),
     "off": msgid("The second step is off. Your password alone is enough now."),
 }
 PROBLEMS = OF_THE_STEP | {
+    "needs_password": msgid("Give yourself a password first: without one you could not log in again."),
     "old": msgid("The old password is not right."),
     "again": msgid("The two new passwords are not the same."),
     "same": msgid("The new password is the old one; choose another."),
@@ -61,17 +64,21 @@ class Shown:
     sessions: tuple[tuple[Session, tuple[str, str]], ...]  # (the session, its browser and system)
     factor: Factor | None
     has_password: bool
+    links: tuple[Link, ...]
     changes: tuple[Line, ...]
 
 
-def _look(tx: Transaction, now: datetime, user: User) -> Shown:
+def _look(tx: Transaction, now: datetime, here: Session) -> Shown:
+    user = here.user
     found = get_user(tx, user.tenant_id, user.id)
     sessions = list_sessions(tx, now, user.tenant_id, user.id)
     events = [one for one in latest_house_events(tx, user.tenant_id, "user.", 300) if _is_about(one, user)]
+    sessions.sort(key=lambda one: one.id != here.id)  # this one first, the others as they came
     return Shown(
         tuple((one, name_browser(one.browser)) for one in sessions),
         get_factor(tx, user.tenant_id, user.id),
         bool(found and found[1]),
+        tuple(list_links(tx, user.tenant_id, user.id)),
         tuple(tell_events(events[:10])),
     )
 
@@ -88,7 +95,7 @@ async def show_account(request: Request, visit: Person) -> Response:
 
 async def _page(request: Request, visit: Visit, problem: str = "", said: str = "") -> Response:
     site = site_of(request)
-    shown = await site.database.read(_look, site.clock(), visit.session.user)
+    shown = await site.database.read(_look, site.clock(), visit.session)
     code = 200 if not (problem or said) else 429 if problem == "often" else 422
     done = "" if code != 200 else DONE.get(request.query_params.get("done", ""), "")
     tell = environment(visit.reader.language).filters["say"]
@@ -152,6 +159,19 @@ async def end(request: Request, visit: Person, form: OwnForm) -> Response:
     if one == here.id:
         return RedirectResponse("/login", 303)
     return _again("session" if one else "sessions")
+
+
+@router.post("/account/unlink")
+async def end_links(request: Request, visit: Person, form: OwnForm) -> Response:
+    """Log in by no identity provider any more, for the password; whoever has none would not get in again."""
+    site, user = site_of(request), visit.session.user
+    found = await site.database.read(get_user, user.tenant_id, user.id)
+    if found is None or not found[1]:
+        return await _page(request, visit, "needs_password")
+    if problem := await prove(request, visit, form.get("password", "")):
+        return await _page(request, visit, problem)
+    await site.database.write(unlink, site.clock(), user, user.email)
+    return _again("unlinked")
 
 
 async def _refused(request: Request, visit: Visit, refused: Refused) -> Response:

@@ -35,6 +35,8 @@ from gateway.web import (
 from gateway.web.api.app import make_api
 from gateway.web.api.callers import Api
 from gateway.web.api.problems import problem
+from gateway.web.oidc import login as oidc_login
+from gateway.web.oidc.provider import Provider
 from gateway.web.operator import overview
 from gateway.web.operator import queue as operator_queue
 from gateway.web.operator import tenants as operator_tenants
@@ -60,8 +62,8 @@ from gateway.web.translation import LANGUAGES
 log = structlog.get_logger()
 
 ROOMS = (  # in this order: the first route that fits serves
-    auth, second_step, account, bounces, inbox_search, inbox, inbox_acts, inbox_reply, evidence, files, documents,
-    customers, preferences, shared_files,
+    auth, oidc_login, second_step, account, bounces, inbox_search, inbox, inbox_acts, inbox_reply, evidence, files,
+    documents, customers, preferences, shared_files,
 )  # fmt: skip
 SETTINGS = (
     mail_templates, triggers, delivery, server, domains, mailboxes, company, suppressions, users, credentials, api_keys,
@@ -78,12 +80,13 @@ def make_app(
     operator_language: str = "ro",
     preferences_key: bytes = b"",
     workshop: Workshop | None = None,
+    provider: Provider | None = None,
     api: Api | None = None,
 ) -> FastAPI:
     """The pages at `public_url`. `clock` gives aware UTC; `operator_language` is that of the login page.
 
     `preferences_key` proves the links by which customers turn reminders off (`mail.preferences`); b"": there are none.
-    `workshop` tries and sends things for the settings.
+    `workshop` tries and sends things for the settings; `provider` is that by which people may log in, too.
     `api` is served at /v1; None: there is none.
 
     Raises ValueError for a public URL that is neither https nor loopback.
@@ -91,8 +94,9 @@ def make_app(
     secure, origins = origins_of(public_url)
     app = FastAPI(title="A/R inbox", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.site = Site(
-        database, clock, secure, origins, operator_language, preferences_key=preferences_key, workshop=workshop
-    )
+        database, clock, secure, origins, operator_language, preferences_key=preferences_key, workshop=workshop,
+        provider=provider,
+    )  # fmt: skip
     for room in (*ROOMS, *SETTINGS, *OPERATOR):
         app.include_router(room.router)
     app.add_api_route("/health", health, methods=["GET"])

@@ -22,21 +22,27 @@ from gateway.web.translation import LANGUAGES
 log = structlog.get_logger()
 router = APIRouter()
 PASSWORD_LIMIT = 1000  # characters
+OF_A_PROVIDER = ("away", "provider", "unknown", "stale")  # problems that `web.oidc.login` sends here
+OF_A_PROVIDER = ("away", "provider", "unknown", "stale")  # problems that `web.oidc.login` sends here
 
 
 @router.get("/login")
-async def show_login(request: Request, next: str = "/inbox") -> Response:
-    """The page to log in."""
+async def show_login(request: Request, next: str = "/inbox", problem: str = "") -> Response:
+    """The page to log in; `problem` is why an identity provider's answer was not taken."""
     if visit := await find_visit(request):
         return RedirectResponse(visit.way_to(own_path(next)), 303)
-    return login_page(request, wanted=own_path(next))
+    return login_page(request, wanted=own_path(next), problem=problem if problem in OF_A_PROVIDER else "")
 
 
 def login_page(
     request: Request, code: int = 200, *, wanted: str = "/inbox", email: str = "", problem: str = "", minutes: int = 0
 ) -> Response:
     """The page to log in, saying what was not right."""
-    return render(request, "login.html", code, wanted=wanted, email=email, problem=problem, minutes=minutes)
+    provider = site_of(request).provider
+    return render(
+        request, "login.html", code, wanted=wanted, email=email, problem=problem, minutes=minutes,
+        provider=provider.terms.label if provider else "",
+    )  # fmt: skip
 
 
 @router.post("/login")

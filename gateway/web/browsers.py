@@ -12,7 +12,7 @@ _BROWSERS = (
     ("Yandex Browser", r"\bYaBrowser/"),
     ("Samsung Internet", r"\bSamsungBrowser/"),
     ("Firefox", r"\bFirefox/|\bFxiOS/"),
-    ("Chrome", r"\bChrom(?:e|ium)/|\bCriOS/"),
+    ("Chrome", r"Chrom(?:e|ium)/|\bCriOS/"),
     ("Safari", r"\bSafari/"),
 )
 _SYSTEMS = (

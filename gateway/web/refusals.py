@@ -18,6 +18,7 @@ REFUSALS: tuple[str, ...] = (
     msgid("%(address)s is a user already"),
     msgid("this is the last administrator; make somebody else one first"),
     msgid("%(address)s is not a mail address; write local@domain"),
+    msgid("the name is empty, longer than 100 characters or not one line"),
     msgid("the company's name is empty; customers see it as the author"),
     msgid("the time zone %(name)s is not known; write one like Europe/Chisinau"),
     msgid("the country %(name)s is not two capitals (ISO 3166), as MD"),

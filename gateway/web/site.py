@@ -23,6 +23,7 @@ from gateway.store.schema import OPERATOR
 from gateway.store.tenants import Tenant, get_tenant
 from gateway.store.users import RUNS_IT, SEEN_TIME, Session, User, find_session, note_seen
 from gateway.web.login_limits import Limit, LoginLimits
+from gateway.web.oidc.provider import Provider
 from gateway.web.translation import LANGUAGES, Reader, zone
 
 FORM_LIMIT = 64 * 1024  # bytes
@@ -34,6 +35,7 @@ _WISHES_OF_LINK = (Limit(10, timedelta(hours=1)),)
 # Of codes at the login, whose tries somebody makes who has the password: few, since three of a million are right.
 _CODES_OF_ADDRESS = (Limit(20, timedelta(minutes=10)), Limit(100, timedelta(days=1)))
 _CODES_OF_USER = (Limit(5, timedelta(minutes=10)), Limit(20, timedelta(days=1)))
+_ARRIVALS = (Limit(60, timedelta(minutes=1)), Limit(1000, timedelta(days=1)))  # at an identity provider, and back
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PATH = re.compile(r"/(?![/\\])[\x21-\x7e]{0,2000}\Z")
 
@@ -63,6 +65,8 @@ class Site:
     codes: LoginLimits = field(default_factory=lambda: LoginLimits(_CODES_OF_ADDRESS, _CODES_OF_USER))
     wishes: LoginLimits = field(default_factory=lambda: LoginLimits(_WISHES_OF_ADDRESS, _WISHES_OF_LINK))
     preferences_key: bytes = field(default=b"", repr=False)  # of the links in reminders; b"": there are none
+    arrivals: LoginLimits = field(default_factory=lambda: LoginLimits(_ARRIVALS, ()))
+    provider: Provider | None = None  # by which people may log in, too
     workshop: Workshop | None = None  # what the settings need of a running gateway
     attaching: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # answers' files in memory
     verifying: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))  # argon2 at a time: memory, CPU

@@ -198,7 +198,7 @@ WRITING = ("reply", "unsend", "correct")
 OF_A_THREAD = [f"/inbox/{{thread_id}}/{what}" for what in ("move", "contact", "note", "promise", *WRITING)]
 OF_DOCUMENTS = [*(f"/documents/{what}" for what in ("send", "preview", "unsend", "act")), "/customers/change"]
 OF_THREADS = ["/bounces", "/inbox/search", "/inbox/act", "/inbox/undo", "/inbox/scheduled"]
-OF_AN_ACCOUNT = [f"/account/{what}" for what in ("profile", "password", "sessions")]
+OF_AN_ACCOUNT = [f"/account/{what}" for what in ("profile", "password", "sessions", "unlink")]
 OF_AN_ACCOUNT += [f"/account/second-step/{what}" for what in ("begin", "confirm", "codes", "remove")]
 CHANGES = ["/logout", "/language", *OF_AN_ACCOUNT, *OF_DOCUMENTS, *OF_THREADS, *OF_A_THREAD, *OF_THE_SETTINGS]
 
@@ -298,7 +298,8 @@ OWN = {  # of the tenant as a whole
 }  # fmt: skip
 OPEN = {  # name nothing that has an owner
     "/", "/inbox", "/bounces", "/bounces.csv", "/documents", "/customers",
-    "/inbox/search", "/inbox/undo", "/login", "/login/code", "/logout", "/language", "/health", "/static/{name}",
+    "/inbox/search", "/inbox/undo", "/login", "/login/code", "/login/oidc", "/login/oidc/callback", "/logout",
+    "/language", "/health", "/static/{name}",
 }  # fmt: skip
 PROVEN = {"/preferences/{token}", "/f/{token}"}  # the address itself is the proof, for customers: journeys forge it
 OWNED = {

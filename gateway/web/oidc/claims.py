@@ -1,6 +1,6 @@
 """What an ID token must prove before anybody is believed (OpenID Connect Core §3.1.3.7), and whom it is about.
 
-Called by `web.oidc.provider`, beside the event loop. Takes signatures by public keys only: an `alg` that a token chooses
+Called by `web.oidc.provider`, beside the event loop. Takes signatures by public keys only: an `alg` that a token picks
 for itself ("none", or HS256 with a public key as its secret) is refused before a key is looked at.
 """
 
@@ -15,8 +15,8 @@ from joserfc.errors import JoseError
 from joserfc.jws import extract_compact
 
 ALGORITHMS = {  # RFC 7518 §3.1, RFC 8037; each with the kind of key that it takes
-    **{name: "RSA" for name in ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")},
-    **{name: "EC" for name in ("ES256", "ES384", "ES512")},
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
+    **dict.fromkeys(("ES256", "ES384", "ES512"), "EC"),
     "EdDSA": "OKP", "Ed25519": "OKP",
 }  # fmt: skip
 LEEWAY = 60  # seconds that two clocks may differ

@@ -1,8 +1,8 @@
 """Logging in by the identity provider: to it with a state of our own, and back with a code that proves somebody.
 
-What a login began with (state, nonce, verifier, the page wanted) is in a sealed cookie of ten minutes: the answer counts
-in the browser that asked, once. Who comes back is a user that exists (`store.oidc_links`); a second step is still asked
-for, unless the provider says that it made one. Nothing that the provider or its page says is shown.
+What a login began with (state, nonce, verifier, the page wanted) is in a sealed cookie of ten minutes: the answer
+counts in the browser that asked. Who comes back is a user that exists (`store.oidc_links`); a second step is still
+asked for, unless the provider says that it made one. Nothing that the provider or its page says is shown.
 """
 
 import hmac
@@ -60,18 +60,17 @@ async def come_back(
     """Back from the provider, with a code."""
     provider, begun = _need_provider(request), read_sealed(request, _COOKIE)
     if begun is None or not hmac.compare_digest(begun["state"].encode(), state.encode()):
-        return _refuse(request, 403, "stale")
+        return _refuse(request, "stale")
     if iss and iss != provider.terms.issuer:  # RFC 9207 §2.4
         log.warning("web.provider_failed", issuer=provider.terms.issuer, words="the answer names another issuer")
-        return _refuse(request, 403, "provider")
+        return _refuse(request, "provider")
     if error or not code or len(code) > 4000:
-        return _refuse(request, 403, "provider")
+        return _refuse(request, "provider")
     try:
         person = await provider.redeem(code, begun["verifier"], begun["nonce"], site_of(request).clock())
     except (ProviderAway, NotProven) as fault:
         log.warning("web.provider_failed", issuer=provider.terms.issuer, words=str(fault)[:500])
-        away = isinstance(fault, ProviderAway)
-        return _refuse(request, 503 if away else 403, "away" if away else "provider")
+        return _refuse(request, "away" if isinstance(fault, ProviderAway) else "provider")
     return await _let_in(request, provider, person, begun["wanted"])
 
 
@@ -83,13 +82,14 @@ async def _let_in(request: Request, provider: Provider, person: Person, wanted: 
         user = await site.database.write(find_person, site.clock(), claimed)
     except Refused as refused:
         log.warning("web.login_refused", address=address_of(request), why=refused.reply.text)
-        return _refuse(request, 403, "unknown")
+        return _refuse(request, "unknown")
     response = await admit(request, user, wanted, second=person.mfa)
     drop_cookie(request, response, cookie_name(site, _COOKIE))
     return response
 
 
-def _refuse(request: Request, code: int, problem: str) -> Response:
-    page = login_page(request, code, problem=problem)
-    drop_cookie(request, page, cookie_name(site_of(request), _COOKIE))
-    return page
+def _refuse(request: Request, problem: str) -> Response:
+    """To the login page, so that no code or state stays in the address."""
+    response = RedirectResponse(f"/login?problem={problem}", 303)
+    drop_cookie(request, response, cookie_name(site_of(request), _COOKIE))
+    return response

@@ -8,12 +8,12 @@ signed by a new key; one that does not answer is left alone for a while. The sec
 import asyncio
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
-from collections.abc import Mapping
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from gateway.outbound.https import Answer, Unfetched, fetch
@@ -42,7 +42,7 @@ class Terms:
     scopes: str = "openid email profile"
     name: str = ""
     create: str = ""  # the role of users who are made at their first login; "": nobody is
-    tenants: Mapping[str, str] = MappingProxyType({})
+    tenants: Mapping[str, str] = field(default_factory=dict)
     tenant_claim: str = ""
 
     @property
