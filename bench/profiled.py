@@ -12,22 +12,22 @@ from pathlib import Path
 
 from gateway.config import read_config
 from gateway.serve.process import run
-from gateway.store.database import Database
+from gateway.store.writer import Writer
 
 
 def main() -> None:
     """Serve the configuration that is named, then print both profiles."""
     loop, writer = cProfile.Profile(), cProfile.Profile()
-    work = Database._work
+    work = Writer._work
 
-    def profiled(self: Database) -> None:
+    def profiled(self: Writer) -> None:
         writer.enable()
         try:
             work(self)
         finally:
             writer.disable()
 
-    Database._work = profiled  # type: ignore[method-assign]
+    Writer._work = profiled  # type: ignore[method-assign]
     loop.enable()
     try:
         run(read_config(Path(sys.argv[1])))
@@ -35,7 +35,7 @@ def main() -> None:
         loop.disable()
         for name, profile in (("event loop", loop), ("store writer", writer)):
             print(f"\n{name} ({threading.active_count()} threads)", file=sys.stderr)
-            pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(35)
+            pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(60)
 
 
 if __name__ == "__main__":
