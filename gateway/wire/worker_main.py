@@ -1,9 +1,10 @@
-"""The child of the worker pool: reads a task, runs it, answers; ends when its parent does.
+"""The processes of the worker pool: one that imports and forks, and its children, which read a task, run it, answer.
 
-Started by `gateway.wire.workers` as `python -m gateway.wire.worker_main BYTES MODULE...` with one end of a socket pair
-as standard input. It imports the modules first, then gives up what a task never needs: new connections, new processes,
-core dumps, most file descriptors, memory beyond BYTES. Each task carries its CPU limit as a backstop for the parent's
-clock. It refuses nothing: what a task raises is sent back.
+Started by `gateway.wire.fork_server` as `python -m gateway.wire.worker_main MODULE...` with one end of a socket pair as
+standard input. It imports the modules, then forks a child for each order, with the channel that comes along; it never
+sees a task. A child gives up what a task never needs: new connections, new processes, core dumps, most file
+descriptors, memory beyond its share. Each task carries its CPU limit as a backstop for the parent's clock. It refuses
+nothing: what a task raises is sent back. Children die with the process that forked them, and that one with ours.
 """
 
 import contextlib
@@ -19,10 +20,13 @@ import socket
 import struct
 import sys
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 LENGTH = struct.Struct(">Q")
 RESULT_BYTES = 64 * 2**20
+ORDER = struct.Struct("!Bqq")  # to the process that forks: what, the child's number, its bytes of memory or its status
+FORK, KILL, STATUS = 1, 2, 3
+RUNNING, GONE = 1000, 1001  # beside what `os.waitstatus_to_exitcode` gives
 
 _FORBIDDEN = frozenset(
     "socket.connect socket.bind socket.sendto socket.getaddrinfo subprocess.Popen os.exec os.fork os.forkpty "
@@ -31,27 +35,90 @@ _FORBIDDEN = frozenset(
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 
-def main(arguments: list[str]) -> None:
-    """Serve tasks until the parent closes its end."""
-    channel = socket.socket(fileno=os.dup(0))
+def main(modules: list[str]) -> None:
+    """Import, then do as ordered until the parent closes its end."""
+    control = socket.socket(fileno=os.dup(0))
     silence()
-    confine(int(arguments[0]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's business
+    restrict()
+    failure = ""
     try:
-        for name in arguments[1:]:
+        for name in modules:
             importlib.import_module(name)
     except BaseException as error:
-        send(channel, "failed", f"{type(error).__name__}: {error}")
-        return
+        failure = f"{type(error).__name__}: {error}"
     gc.collect()
     gc.freeze()  # what was imported lives as long as we do: a collection that walks over it costs a fifth of a PDF
     gc.set_threshold(50_000, 20, 20)  # a document is many small objects, and soon gone
-    sys.addaudithook(forbid)
-    send(channel, "ready", os.getpid())
+    children = Children(control)
+    while True:
+        order, descriptors, _, _ = socket.recv_fds(control, ORDER.size, 1)
+        if not order:
+            return
+        if failure and descriptors:
+            send(socket.socket(fileno=descriptors[0]), "failed", failure)
+        else:
+            children.follow(*ORDER.unpack(order), *descriptors)
+
+
+class Children:
+    """The children by their numbers, and how those ended that nobody has asked about."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self._pids: dict[int, int] = {}
+        self._ended: dict[int, int] = {}
+
+    def follow(self, what: int, number: int, value: int, *descriptors: int) -> None:
+        """Do as ordered; a child that is forked here never returns."""
+        self._collect()
+        if what == FORK:
+            with socket.socket(fileno=descriptors[0]) as channel:
+                parent = os.getpid()
+                if (pid := os.fork()) == 0:
+                    self.control.close()
+                    work(channel, value, parent)
+                self._pids[number] = pid
+        elif what == KILL:
+            self._ended.pop(number, None)
+            if number in self._pids:
+                os.kill(self._pids[number], signal.SIGKILL)
+        elif what == STATUS:
+            status = RUNNING if number in self._pids else self._ended.get(number, GONE)
+            self.control.send(ORDER.pack(STATUS, number, status))
+
+    def _collect(self) -> None:
+        """Take the status of those that have ended: until then their process numbers are nobody else's."""
+        for number, pid in list(self._pids.items()):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                del self._pids[number]
+                self._ended[number] = os.waitstatus_to_exitcode(status)
+
+
+def work(channel: socket.socket, memory_bytes: int, parent: int) -> NoReturn:
+    """Be a child: perform tasks until our parent's parent closes its end, then end."""
+    status = 1
+    try:
+        confine(memory_bytes)
+        sys.addaudithook(forbid)
+        if os.getppid() == parent:  # else it died before we could say that we die with it
+            send(channel, "ready", os.getpid())
+            serve(channel)
+        status = 0
+    except (BrokenPipeError, ConnectionResetError):
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def serve(channel: socket.socket) -> None:
+    """Answer tasks until there are no more."""
     while (task := receive(channel)) is not None:
         kind, value = perform(*task)
         send(channel, kind, value)
         if kind == "memory":
-            return  # the heap may be in pieces: let the parent start a fresh child
+            return  # the heap may be in pieces: let the parent have a fresh child
 
 
 def silence() -> None:
@@ -63,15 +130,19 @@ def silence() -> None:
 
 
 def confine(memory_bytes: int) -> None:
-    """Set the limits that hold for the child's whole life, and die with the thread that started us."""
+    """Set the limits that hold for a child's whole life, and die with the process that forked us."""
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     resource.setrlimit(resource.RLIMIT_FSIZE, (RESULT_BYTES, RESULT_BYTES))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's business
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def restrict() -> None:
+    """No core dumps, no debugger, no new privileges: for this process and all that it forks."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None).prctl
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
         prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 

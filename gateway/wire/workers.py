@@ -1,9 +1,11 @@
 """A pool of long-lived child processes for work on untrusted input: rendering, parsing.
 
-The doors and the CLI give it a module-level function and plain arguments. Each child is confined (memory, CPU, files,
-no network, no new processes: `gateway.wire.worker_main`) and dies with us. A task that exceeds its time or memory, or
-crashes, costs that child only; the next task finds a fresh one. What the function raises is raised here. An answer is
-unpickled with our own types and plain data only, so a child that was taken over cannot take over its parent.
+The doors and the CLI give it a module-level function and plain arguments. Each child is forked from a process that has
+the modules already (`gateway.wire.fork_server`), so that a fresh one costs milliseconds and shares their memory; it is
+confined (memory, CPU, files, no network, no new processes: `gateway.wire.worker_main`) and dies with us. A task that
+exceeds its time or memory, or crashes, costs that child only; the next task finds a fresh one. What the function raises
+is raised here. An answer is unpickled with our own types and plain data only, so a child that was taken over cannot
+take over its parent.
 """
 
 import asyncio
@@ -11,19 +13,16 @@ import contextlib
 import dataclasses
 import enum
 import io
-import os
 import pickle
 import queue
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from gateway.wire.fork_server import ForkServer, fork_server
 from gateway.wire.worker_main import LENGTH, RESULT_BYTES
 
 T = TypeVar("T")
@@ -32,7 +31,6 @@ Kind = Literal["timeout", "crashed", "memory"]
 START_SECONDS = 60.0  # importing the modules, on a busy machine
 TASKS_PER_CHILD = 1000  # what leaks in a C library goes with the child
 
-_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "XDG_CACHE_HOME")
 _PLAIN = {"set", "frozenset", "bytearray", "complex", "slice", "range"}
 _PLAIN_MODULES = {"datetime": {"date", "datetime", "time", "timedelta", "timezone"}, "decimal": {"Decimal"}}
 
@@ -63,7 +61,7 @@ class WorkerPool:
 
     def __init__(self, size: int, memory_bytes: int = 512 * 2**20, preload: tuple[str, ...] = ()) -> None:
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._command = [sys.executable, "-m", "gateway.wire.worker_main", str(memory_bytes), *preload]
+        self._server, self._memory_bytes = fork_server(preload), memory_bytes
         self._closed = threading.Event()
         self._children: dict[int, _Child] = {}
         self._threads = [
@@ -111,7 +109,7 @@ class WorkerPool:
         return future
 
     def _serve(self, number: int) -> None:
-        """The thread of one child. It starts its children itself: they die with the thread that started them."""
+        """The thread of one child."""
         self._restart(number)
         while (task := self._tasks.get()) is not None:
             if not task.future.set_running_or_notify_cancel():
@@ -129,11 +127,11 @@ class WorkerPool:
             if child.dead or child.tasks >= TASKS_PER_CHILD:
                 self._end(number)
                 if child.started and not self._closed.is_set():
-                    self._restart(number)  # now, so that the next task need not wait for the imports
+                    self._restart(number)  # now, so that the next task need not wait for it
         self._end(number)
 
     def _restart(self, number: int) -> "_Child":
-        child = self._children[number] = _Child(self._command)
+        child = self._children[number] = _Child(self._server, self._memory_bytes)
         if self._closed.is_set():
             child.kill()
         return child
@@ -148,23 +146,18 @@ class WorkerPool:
 class _Child:
     """One child process and our end of its channel."""
 
-    def __init__(self, command: list[str]) -> None:
-        ours, theirs = socket.socketpair()
+    def __init__(self, server: ForkServer, memory_bytes: int) -> None:
+        self._channel, theirs = socket.socketpair()
         self.tasks = 0
         self.started = False
         self.dead = False
-        self._channel = ours
+        self._server = server
         self._started_by = time.monotonic() + START_SECONDS
         with theirs:
-            self._process = subprocess.Popen(
-                command,
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=_environment(),
-                cwd="/",
-                start_new_session=True,
-            )
+            try:
+                self._number = server.fork(memory_bytes, theirs)
+            except OSError:  # no more processes or descriptors: our end says that it is closed
+                self._number = 0
 
     def perform(self, body: bytes, seconds: float) -> Any:
         """Send one task and wait for its answer. Afterwards `dead` tells whether this child can be used again."""
@@ -172,6 +165,7 @@ class _Child:
             if not self.started:
                 kind, value = self._receive(self._started_by)
                 if kind != "ready":
+                    self._server.close()  # the next child is of one that tries again
                     raise WorkerFailed("crashed", f"the worker could not start: {value}")
                 self.started = True
             deadline = time.monotonic() + seconds
@@ -196,12 +190,12 @@ class _Child:
     def kill(self) -> None:
         """End the child now, whatever it does. May be called from another thread."""
         self.dead = True
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        self._server.kill(self._number)
+        with contextlib.suppress(OSError):  # wakes who waits for its answer
+            self._channel.shutdown(socket.SHUT_RDWR)
 
     def reap(self) -> None:
-        """Take the child's exit status and close our end."""
-        self._process.wait()
+        """Close our end."""
         self._channel.close()
 
     def _receive(self, deadline: float) -> tuple[str, Any]:
@@ -232,9 +226,8 @@ class _Child:
         return WorkerFailed(kind, detail)
 
     def _last_words(self) -> str:
-        try:
-            status = self._process.wait(2)
-        except subprocess.TimeoutExpired:
+        status = self._server.last_status(self._number)
+        if status is None:
             return "it closed its channel"
         return f"it was killed by signal {-status}" if status < 0 else f"it ended with status {status}"
 
@@ -256,14 +249,6 @@ def _is_value(found: type) -> bool:
     if issubclass(found, (BaseException, enum.Enum)) or dataclasses.is_dataclass(found):
         return True
     return hasattr(found, "__pydantic_fields__") or (issubclass(found, tuple) and hasattr(found, "_fields"))
-
-
-def _environment() -> dict[str, str]:
-    """What a child may know: no secret of ours is in it. The hash seed is fixed so that output does not vary."""
-    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    kept |= {name: value for name, value in os.environ.items() if name.startswith(("FONTCONFIG_", "WEASYPRINT_"))}
-    paths = [str(Path(path).resolve()) for path in sys.path]
-    return kept | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _fail(future: Future[Any], error: BaseException) -> None:

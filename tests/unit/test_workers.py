@@ -162,3 +162,29 @@ def test_children_end_when_the_parent_is_killed() -> None:
         time.sleep(0.01)
     os.kill(child, signal.SIGKILL)
     pytest.fail("the child outlived its parent")
+
+
+def test_children_are_forked_from_one_process_and_a_lost_one_is_replaced() -> None:
+    pools = [WorkerPool(1, preload=("decimal",)) for _ in range(2)]
+    try:
+        parents = {pool.run_sync(os.getppid, seconds=20) for pool in pools}
+        assert len(parents) == 1 and os.getpid() not in parents
+        os.kill(parents.pop(), signal.SIGKILL)  # and its children die with it
+        time.sleep(0.2)
+        for pool in pools:
+            with pytest.raises(WorkerFailed):
+                pool.run_sync(tasks.add, 1, 1, seconds=10)
+            assert pool.run_sync(tasks.add, 1, 1, seconds=20) == 2
+    finally:
+        for pool in pools:
+            pool.close()
+
+
+def test_a_dead_child_leaves_no_process_behind(pool: WorkerPool) -> None:
+    parent = pool.run_sync(os.getppid, seconds=10)
+    for _ in range(3):
+        with pytest.raises(WorkerFailed):
+            pool.run_sync(tasks.die, seconds=10)
+    pool.run_sync(tasks.add, 1, 1, seconds=10)
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    assert len(children) <= 3  # this one, the one of the pool with a secret, and one that ended just now
