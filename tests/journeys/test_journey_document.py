@@ -236,15 +236,21 @@ def test_a_house_that_ends_while_it_renders_holds_nothing_and_sends_all_in_its_n
     asyncio.run(run())
 
 
+def children_of(process: str) -> list[str]:
+    return [pid for task in Path(f"/proc/{process}/task").glob("*/children") for pid in task.read_text().split()]
+
+
 def signal_workers(number: signal.Signals) -> int:
-    """A signal to the worker processes of this process; how many there are."""
-    count = 0
-    for child in Path("/proc/self/task").glob("*/children"):
-        for pid in child.read_text().split():
-            if b"worker_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(int(pid), number)
-                count += 1
-    return count
+    """A signal to the workers of this process, forked from one that is its child; how many there are."""
+    workers = [
+        pid
+        for parent in children_of("self")
+        for pid in children_of(parent)
+        if b"worker_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    for pid in workers:
+        os.kill(int(pid), number)
+    return len(workers)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds its worker processes in /proc")
