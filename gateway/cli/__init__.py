@@ -33,6 +33,7 @@ COMMANDS = {
     "queue": "queue",
     "trace": "trace",
     "evidence": "evidence",
+    "runs": "runs",
     "events": "events",
     "webhook": "webhook",
     "inbox": "inbox",

@@ -21,7 +21,7 @@ from gateway.outbound.control_times import Ending, ends_at, read_day, read_endin
 FIELDS = tuple(
     """X-AR-Event X-AR-Template X-AR-Document X-AR-Number X-AR-Amount X-AR-Balance X-AR-Issued X-AR-Due X-AR-Status
     X-AR-Customer X-AR-Customer-Name X-AR-View-URL X-AR-Pay-URL X-AR-Language X-AR-Idempotency-Key X-AR-Send-At
-    X-AR-Delay X-AR-Expires X-AR-Attach-PDF X-AR-Button X-AR-Tag X-AR-Thread X-AR-Force X-AR-Test""".split()
+    X-AR-Delay X-AR-Expires X-AR-Attach-PDF X-AR-Button X-AR-Tag X-AR-Run X-AR-Thread X-AR-Force X-AR-Test""".split()
 )
 META = "x-ar-meta-"
 FORCES = ("suppressed", "duplicate", "limit")
@@ -29,6 +29,7 @@ MOST_META, META_LENGTH, TAG_LENGTH = 50, 500, 100  # characters of a value, of a
 
 _NAMES = {name.lower(): name for name in FIELDS}
 _DOCUMENT = re.compile(r"([a-z_]{1,20})/(\S{1,191})\Z")
+_RUN = re.compile(r"\w[\w .:+@-]{0,99}\Z")
 _AMOUNT = re.compile(r"(-?[0-9]{1,15}(?:\.[0-9]{1,6})?) ([A-Z]{3})\Z")
 _ALIASES = ("x-pm-", "x-mailgun-", "x-smtpapi", "x-ses-", "x-postal-tag", "idempotency-key", "resend-idempotency-key")
 
@@ -61,6 +62,7 @@ class Control:
     attach_pdf: bool | None = None
     button: str = ""
     thread: str = ""
+    run: str = ""  # the batch that the mail was handed over in
     force: frozenset[str] = frozenset()
     test: bool = False
     tags: tuple[str, ...] = ()
@@ -176,6 +178,12 @@ def _document(control: Control, value: str) -> Control:
     return replace(control, document_type=matched[1], document_id=matched[2])
 
 
+def _run(control: Control, value: str) -> Control:
+    if not _RUN.match(value):
+        raise _wrong("X-AR-Run", value, "at most 100 letters, digits, blanks and . : + @ - _; write 2026-11 invoices")
+    return replace(control, run=value)
+
+
 def _amount(name: str) -> Callable[[Control, str], Control]:
     def read(control: Control, value: str) -> Control:
         matched = _AMOUNT.match(value)
@@ -276,6 +284,7 @@ _READERS: dict[str, Callable[[Control, str], Control]] = {
     "x-ar-expires": lambda control, value: replace(control, expires=read_ending("X-AR-Expires", value)),
     "x-ar-attach-pdf": lambda control, value: replace(control, attach_pdf=_yes("X-AR-Attach-PDF", value)),
     "x-ar-button": _text("X-AR-Button", "button", 60),
+    "x-ar-run": _run,
     "x-ar-thread": _text("X-AR-Thread", "thread", 200),
     "x-ar-force": _force,
     "x-ar-test": lambda control, value: replace(control, test=_yes("X-AR-Test", value)),

@@ -158,6 +158,7 @@ def document_message(
         document_type=document.type,
         document_id=document.id,
         credential_id=credential,
+        run=letter.control.run,
     )
 
 

@@ -51,7 +51,7 @@ class Asked:
     """That a document which was handed over before be sent. `by` is who asks, for the timeline.
 
     `template` "" is the one that the document's state asks for; no `recipients` are the document's own. `detail` is
-    kept with the message.
+    kept with the message; `run` is the batch that it belongs to.
     """
 
     tenant_id: str
@@ -63,6 +63,7 @@ class Asked:
     not_before: datetime | None = None
     attach_pdf: bool | None = None
     personal: str = ""
+    run: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict, hash=False)
     gate: Gate | None = None
 

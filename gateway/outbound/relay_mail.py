@@ -85,6 +85,7 @@ def _message(
         document_type=control.document_type,
         document_id=control.document_id,
         credential_id=credential,
+        run=control.run,
     )
 
 

@@ -164,7 +164,8 @@ async def _act(door: Door, ledger: Ledger, one: Examined, now: datetime) -> Exam
     slot = verdict.slot.isoformat() if verdict.slot else ""
     asked = Asked(
         ledger.tenant_id, *one.found.key, BY_REMINDERS, template=verdict.template, recipients=recipients,
-        detail={"reminder": slot}, gate=ReminderGate(ledger, one, now),
+        run=f"reminders {now.astimezone(ledger.zone):%Y-%m-%d}", detail={"reminder": slot},
+        gate=ReminderGate(ledger, one, now),
     )  # fmt: skip
     try:
         receipt = await accept_document(door, asked, now)

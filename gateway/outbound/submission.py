@@ -290,7 +290,7 @@ async def _prepare_stored(door: Door, desk: Desk, asked: Asked, now: datetime) -
     large = len(stored.body) > BLOCKING
     document = await asyncio.to_thread(read_document, stored.body) if large else read_document(stored.body)
     customer = await door.database.read(known_customer, asked.tenant_id, document)
-    control = Control(template=asked.template, attach_pdf=asked.attach_pdf, send_at=asked.not_before)
+    control = Control(template=asked.template, attach_pdf=asked.attach_pdf, send_at=asked.not_before, run=asked.run)
     addresses, today = tuple(r.address for r in asked.recipients), now.astimezone(ZoneInfo(desk.tenant.timezone)).date()
     sent = stored.sent_at is not None
     letter = address_document(door.letterhead, document, _NO_HEAD, addresses, control, sent, today, customer, desk.uses)

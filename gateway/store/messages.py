@@ -47,6 +47,7 @@ class Message:
     document_type: str = ""
     document_id: str = ""
     credential_id: str = ""
+    run: str = ""  # the batch that it was handed over in, as the billing system calls it
 
 
 _INSERT = Prepared(insert(message), [column.name for column in message.columns])
@@ -80,6 +81,7 @@ def add_message(tx: Transaction, made: Message, raw: bytes = b"") -> None:
             "document_type": made.document_type,
             "document_id": made.document_id,
             "credential_id": made.credential_id,
+            "run": made.run,
             "created_at": int(made.created_at.timestamp() * 1000),
         },
     )

@@ -507,6 +507,7 @@ message = Table(
     _text("document_id"),
     _text("credential_id"),
     _at("created_at", nullable=False),
+    _text("run"),  # the batch that it was handed over in
     Index(
         "message_thread", "tenant_id", "thread_id", "message_id"
     ),  # a long thread's newest are found without the rest
@@ -530,6 +531,13 @@ content = Table(
     Column("raw", LargeBinary, nullable=False),
     comment="store/messages",
 )
+
+# The mail of a batch: in no index but of the mail that names one.
+_OF_A_RUN = text("run <> ''")
+Index(
+    "message_run", message.c.tenant_id, message.c.run, message.c.message_id,
+    sqlite_where=_OF_A_RUN, postgresql_where=_OF_A_RUN,
+)  # fmt: skip
 
 _QUEUED = text("state = 'queued' AND hold = ''")
 _HELD = text("state = 'queued' AND hold <> ''")

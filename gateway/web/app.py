@@ -29,6 +29,7 @@ from gateway.web import (
     inbox_reply,
     inbox_search,
     preferences,
+    runs,
     second_step,
     shared_files,
 )
@@ -62,8 +63,8 @@ from gateway.web.translation import LANGUAGES
 log = structlog.get_logger()
 
 ROOMS = (  # in this order: the first route that fits serves
-    auth, oidc_login, second_step, account, bounces, inbox_search, inbox, inbox_acts, inbox_reply, evidence, files,
-    documents, customers, preferences, shared_files,
+    auth, oidc_login, second_step, account, bounces, runs, inbox_search, inbox, inbox_acts, inbox_reply, evidence,
+    files, documents, customers, preferences, shared_files,
 )  # fmt: skip
 SETTINGS = (
     mail_templates, triggers, delivery, server, domains, mailboxes, company, suppressions, users, credentials, api_keys,

@@ -32,6 +32,7 @@ AREAS = (
     Area("/documents", msgid("Documents")),
     Area("/customers", msgid("Customers")),
     Area("/bounces", msgid("Bounced addresses")),
+    Area("/runs", msgid("Billing runs")),
     Area("/operator", msgid("The gateway"), (RUNS_IT,)),
     Area("/operator/queue", msgid("Queue"), (RUNS_IT,)),
     Area("/operator/tenants", msgid("Tenants"), (RUNS_IT,)),

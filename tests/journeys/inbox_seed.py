@@ -100,6 +100,7 @@ def send(
     credential: str = "",
     tenant: str = "",
     thread: str = "",
+    run: str = "",
 ) -> list[Booked]:
     """A mail that left, queued; booked for its first attempt."""
     tenant_id, now = tenant or house.tenant, to_ms(at)
@@ -118,7 +119,7 @@ def send(
         rfc_message_id=f"{message_id}@mail.gateway.example", submitted_message_id=f"{name}@billing.example",
         author="Alfa Consulting SRL <noreply@gateway.example>", recipients=", ".join(recipients), subject=subject,
         body_text=TEXT, credential_id=credential, template="new_invoice", language="ro",
-        document_type=document[0], document_id=document[1],
+        document_type=document[0], document_id=document[1], run=run,
     )  # fmt: skip
     raw = mime(subject, TEXT, HTML)
     add_message(tx, message, raw)
@@ -273,7 +274,7 @@ def _foreign(tx: Transaction, house: House) -> None:
     at = NOW - timedelta(hours=2)
     [made] = send(
         tx, house, "foreign", at, ["ana@client.example"], document=("invoice", "inv_117", "2026-0117"),
-        customer="Secret Customer", amount="5.00", subject="Secret of beta", tenant=house.other,
+        customer="Secret Customer", amount="5.00", subject="Secret of beta", tenant=house.other, run="run of beta",
     )  # fmt: skip
     settle(tx, to_ms(at) + 700, made, attempt(OK), Retry())
     body = json.dumps(dict(sample_documents(at.date())[0].document) | {"id": "only_beta"}).encode()

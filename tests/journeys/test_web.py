@@ -297,7 +297,7 @@ OWN = {  # of the tenant as a whole
     "/settings/suppressions.csv", "/settings/delivery/oauth",
 }  # fmt: skip
 OPEN = {  # name nothing that has an owner
-    "/", "/inbox", "/bounces", "/bounces.csv", "/documents", "/customers",
+    "/", "/inbox", "/bounces", "/bounces.csv", "/documents", "/customers", "/runs",
     "/inbox/search", "/inbox/undo", "/login", "/login/code", "/login/oidc", "/login/oidc/callback", "/logout",
     "/language", "/health", "/static/{name}",
 }  # fmt: skip
@@ -318,6 +318,8 @@ OWNED = {
     "/inbox/messages/{message_id}/parts/{number}": "/inbox/messages/{mail}/parts/1",
     "/inbox/messages/{message_id}/html": "/inbox/messages/{mail}/html",
     "/documents/{type}/{name:path}": "/documents/invoice/only_beta.pdf",
+    "/runs/{name}": "/runs/run of beta",
+    "/runs/{name}/recipients.csv": "/runs/run of beta/recipients.csv",
     "/threads/{thread_id}/evidence.zip": "/threads/{foreign}/evidence.zip",
     "/documents/{type}/{document_id:path}/evidence.zip": "/documents/invoice/only_beta/evidence.zip",
     "/documents/send": "/documents/send?document=invoice/only_beta",

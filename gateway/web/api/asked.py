@@ -64,6 +64,7 @@ class AskedMessage(Asked):
     expires: Line | None = None
     attach_pdf: bool | None = None
     button: Line | None = None
+    run: Annotated[Line, Field(description="the batch that it belongs to")] | None = None
     thread: Line | None = None
     force: Annotated[list[Literal["suppressed", "duplicate", "limit"]], Field(max_length=3)] = []
     test: bool | None = None
@@ -76,6 +77,7 @@ class AskedEvent(Asked):
 
     type: Annotated[Line, Field(description="invoice.issued and the like: docs/smtp.md", min_length=1)]
     document: Annotated[str, Field(description="type/id", min_length=1, max_length=220)]
+    run: Annotated[Line, Field(description="the batch that it belongs to")] | None = None
     test: bool | None = None
 
 

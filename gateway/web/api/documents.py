@@ -77,16 +77,18 @@ async def put_document(
     document_id: DocumentId,
     event: Annotated[str, Query(max_length=60, description="what happened to it, as X-AR-Event; needs the scope "
                                 "messages:write")] = "",
+    run: Annotated[str, Query(max_length=100, description="the batch that its mail belongs to")] = "",
 ) -> Response:  # fmt: skip
     """Hand a document over, or its new state; nothing is sent, unless an event asks for it."""
     if event and "messages:write" not in caller.key.scopes:
         raise ApiError(403)
     kind = media_type(request, tuple(_BODIES))
     async with body_of(request) as raw:
-        said = ("X-AR-Event", event) if event else ("X-AR-Template", "none")
+        said = [("X-AR-Event", event) if event else ("X-AR-Template", "none")]
+        said += [("X-AR-Run", run)] if run else []
         wanted = Wanted(
             caller.tenant.id, caller.key.name, caller.peer, digest_of("put", type, document_id, event, kind, raw),
-            (*idempotency_key(request), said),
+            (*idempotency_key(request), *said),
         )  # fmt: skip
         api = api_of(request)
         return took(await store(api.door, wanted, (type, document_id), kind, raw, api.clock()), 200)

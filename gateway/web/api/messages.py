@@ -31,7 +31,7 @@ Writing = Annotated[Caller, Depends(need("messages:write"))]
 Reading = Annotated[Caller, Depends(need("messages:read"))]
 _FIELDS = (
     "event template number amount balance issued due status customer customer_name view_url pay_url language send_at "
-    "delay expires attach_pdf button thread test"
+    "delay expires attach_pdf button run thread test"
 ).split()
 To = Annotated[list[str], Query(description="of message/rfc822: whom it goes to; left out: its To, Cc and Bcc")]
 
@@ -123,6 +123,7 @@ async def report_event(request: Request, caller: Writing) -> Response:
         body = await read_body(raw, AskedEvent)
     fields = [*idempotency_key(request), ("X-AR-Event", body.type)]
     fields += [("X-AR-Test", _said(body.test))] if body.test is not None else []
+    fields += [("X-AR-Run", body.run)] if body.run is not None else []
     wanted = Wanted(
         caller.tenant.id, caller.key.name, caller.peer, digest_of("event", body.model_dump()), tuple(fields),
         document=split_name(body.document),
