@@ -24,7 +24,7 @@ from gateway.store.database import Transaction, new_id, to_ms
 from gateway.store.events import add_event
 from gateway.store.mailbox_account import ALL
 from gateway.store.mailboxes import Cursor, Mailbox, move_cursor, note_failure, note_visit
-from gateway.store.messages import find_by_message_id, get_content
+from gateway.store.messages import Message, find_by_message_id, get_content
 from gateway.store.threads import add_thread, close_thread, find_thread, open_thread
 
 log = structlog.get_logger()
@@ -58,19 +58,32 @@ def _take(tx: Transaction, names: Names, box: Mailbox, letter: Letter, now: date
     if not letter.raw:
         _say_skipped(tx, names, to_ms(now), box, letter)
         return False
+    named = _namesakes(tx, box.tenant_id, mail)
     if mail is None:
         destination: Destination | None = Destination(box.tenant_id) if box.account.takes == ALL else None
     else:
-        destination = find_place(tx, names, to_ms(now), box, mail)
-    if destination is None or (mail is not None and _is_known(tx, box.tenant_id, mail, letter.raw)):
+        destination = _find_place(tx, names, to_ms(now), box, mail, named)
+    if destination is None or _is_known(tx, box.tenant_id, named, letter.raw):
         return False
-    take(tx, names, letter.raw, mail, destination, now, f"mailbox {box.name}")
+    take(tx, names, letter.raw, mail, destination, now, f"mailbox {box.name}", named)
     return True
+
+
+def _namesakes(tx: Transaction, tenant_id: str, mail: ReceivedMail | None) -> list[Message]:
+    """What the tenant has of a mail's Message-ID."""
+    return find_by_message_id(tx, tenant_id, [mail.message_id]) if mail and mail.message_id else []
 
 
 def find_place(tx: Transaction, names: Names, now_ms: int, box: Mailbox, mail: ReceivedMail) -> Destination | None:
     """Where a mail of this mailbox goes; None for one that is left alone."""
-    if mail.hops > HOPS or _is_our_own(tx, box.tenant_id, mail):
+    return _find_place(tx, names, now_ms, box, mail, _namesakes(tx, box.tenant_id, mail))
+
+
+def _find_place(
+    tx: Transaction, names: Names, now_ms: int, box: Mailbox, mail: ReceivedMail, named: Sequence[Message]
+) -> Destination | None:
+    left_from_here = any(one.direction == "out" for one in named)  # Bcc, a shared folder: it answers nothing
+    if mail.hops > HOPS or left_from_here:
         return None
     here = Destination(box.tenant_id)
     proven = named_in_header(tx, names, here, mail)
@@ -86,15 +99,8 @@ def find_place(tx: Transaction, names: Names, now_ms: int, box: Mailbox, mail: R
     return None
 
 
-def _is_our_own(tx: Transaction, tenant_id: str, mail: ReceivedMail) -> bool:
-    """A copy of what left from here (Bcc, a shared folder): it names our addresses, and answers nothing."""
-    named = find_by_message_id(tx, tenant_id, [mail.message_id]) if mail.message_id else []
-    return any(one.direction == "out" for one in named)
-
-
-def _is_known(tx: Transaction, tenant_id: str, mail: ReceivedMail, raw: bytes) -> bool:
+def _is_known(tx: Transaction, tenant_id: str, named: Sequence[Message], raw: bytes) -> bool:
     """Whether the same mail came before, here or by SMTP, whichever fields were added on its way."""
-    named = find_by_message_id(tx, tenant_id, [mail.message_id]) if mail.message_id else []
     incoming = [one for one in named if one.direction == "in"]
     return any(_body(get_content(tx, tenant_id, one.id)) == _body(raw) for one in incoming[:20])
 

@@ -22,12 +22,16 @@ OF_REPORTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """A mail at the door: `mail` None when it cannot be read; `origin` says who brought it and if that is true."""
+    """A mail at the door: `mail` None when it cannot be read; `origin` says who brought it and if that is true.
+
+    `named` is what its tenant has of the same Message-ID; None when nobody has asked yet.
+    """
 
     raw: bytes
     digest: str
     mail: ReceivedMail | None
     origin: Mapping[str, Any]
+    named: Sequence[Message] | None = None
 
     @property
     def name(self) -> str:

@@ -84,10 +84,21 @@ async def receive(
 
 
 def take(
-    tx: Transaction, names: Names, raw: bytes, mail: ReceivedMail | None, place: Destination, now: datetime, peer: str
+    tx: Transaction,
+    names: Names,
+    raw: bytes,
+    mail: ReceivedMail | None,
+    place: Destination,
+    now: datetime,
+    peer: str,
+    named: Sequence[Message] = (),
 ) -> Taken:
-    """Keep a mail in a transaction of the caller's, who has read it and knows whose it is: a tenant's mailbox."""
-    came = Came(raw, hashlib.sha256(raw).hexdigest(), mail, {"peer": peer})
+    """Keep a mail in a transaction of the caller's, who has read it and knows whose it is: a tenant's mailbox.
+
+    `named` is what the tenant has of its Message-ID, asked in the same transaction.
+    """
+    asked = named if mail is not None and mail.message_id else None
+    came = Came(raw, hashlib.sha256(raw).hexdigest(), mail, {"peer": peer}, asked)
     return _take(tx, names, came, [place], now)[0]
 
 
@@ -163,7 +174,8 @@ def _settle(
 
 def _seen_before(tx: Transaction, destination: Destination, came: Came) -> Taken | None:
     """The same bytes to the same place once more: a server that did not hear our 250."""
-    for known in find_by_message_id(tx, destination.tenant_id, [came.name]):
+    named = find_by_message_id(tx, destination.tenant_id, [came.name]) if came.named is None else came.named
+    for known in named:
         same = known.direction == "in" and known.detail.get("sha256") == came.digest
         if same and destination.thread_id in ("", known.thread_id):
             return Taken(destination.tenant_id, known.thread_id, known.id, known.kind)

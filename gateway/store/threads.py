@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, literal_column, null, select, update
 
 from gateway.mail.reasons import VOCABULARY
 from gateway.store.database import Prepared, Question, Transaction, from_ms, need_time, new_id, storable
@@ -67,6 +67,7 @@ class Standing:
 COLUMNS = tuple(thread.c["thread_id" if name == "id" else name] for name in Thread.__dataclass_fields__)
 _INSERTED = [column.name for column in thread.columns]
 _INSERT = Prepared(insert(thread), _INSERTED)
+_ONE = (thread.c.tenant_id == bindparam("k_tenant")) & (thread.c.thread_id == bindparam("k_thread"))
 
 
 def thread_of(row: Any) -> Thread:
@@ -152,17 +153,22 @@ def rename_thread(tx: Transaction, tenant_id: str, thread_id: str, key: str, doc
     tx.change(update(thread).where(_is(tenant_id, thread_id)).values(key=key, document_id=document_id))
 
 
+_OPENED = {"state": literal_column(f"'{OPEN}'"), "chip": bindparam("k_chip"), "lane": bindparam("k_lane"),
+           "unread": thread.c.unread + literal_column("1"), "opened_at": bindparam("opened_ms"),
+           "last_at": bindparam("now_ms"), "snoozed_until": null()}  # fmt: skip
+_OPEN_THREAD = Prepared(update(thread).where(_ONE).values(_OPENED))
+_OPEN_BY_MAIL = Prepared(update(thread).where(_ONE, thread.c.state != literal_column(f"'{SPAM}'")).values(_OPENED))
+
+
 def open_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, chip: str, **data: Any) -> None:
     """Ask for a person's attention, saying why; once more in the unread count when it is open already.
 
     One that waits or sleeps waits no more. One that is spam is not opened by mail that comes, only by failures of ours.
     """
-    where = _is(tenant_id, thread_id)
-    if chip in _ASKED_BY_MAIL:
-        where &= thread.c.state != SPAM
-    values = {"state": OPEN, "chip": chip, "lane": lane_of(OPEN, chip), "unread": thread.c.unread + 1,
-              "opened_at": now_ms, "last_at": now_ms, "snoozed_until": None}  # fmt: skip
-    if tx.change(update(thread).where(where).values(**values)):
+    prepared = _OPEN_BY_MAIL if chip in _ASKED_BY_MAIL else _OPEN_THREAD
+    values = {"k_tenant": tenant_id, "k_thread": thread_id, "k_chip": chip, "k_lane": lane_of(OPEN, chip),
+              "now_ms": now_ms, "opened_ms": now_ms}  # fmt: skip
+    if tx.run(prepared, values).rowcount:
         add_event(tx, now_ms, tenant_id, "thread.opened", thread_id=thread_id, data={"chip": chip, **data})
     else:
         touch_thread(tx, now_ms, tenant_id, thread_id)
@@ -227,11 +233,7 @@ def mark_read(tx: Transaction, tenant_id: str, thread_id: str) -> None:
     tx.change(update(thread).where(where).values(unread=0))
 
 
-_TOUCH = Prepared(
-    update(thread)
-    .where(thread.c.tenant_id == bindparam("k_tenant"), thread.c.thread_id == bindparam("k_thread"))
-    .values(last_at=bindparam("now_ms"))
-)
+_TOUCH = Prepared(update(thread).where(_ONE).values(last_at=bindparam("now_ms")))
 
 
 def touch_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str) -> None:
@@ -239,15 +241,7 @@ def touch_thread(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str) -
     tx.run(_TOUCH, {"k_tenant": tenant_id, "k_thread": thread_id, "now_ms": now_ms})
 
 
-_TOUCH_IF = Prepared(
-    update(thread)
-    .where(
-        thread.c.tenant_id == bindparam("k_tenant"),
-        thread.c.thread_id == bindparam("k_thread"),
-        thread.c.key == bindparam("k_key"),
-    )
-    .values(last_at=bindparam("now_ms"))
-)
+_TOUCH_IF = Prepared(update(thread).where(_ONE, thread.c.key == bindparam("k_key")).values(last_at=bindparam("now_ms")))
 
 
 def touch_if_still(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, key: str) -> bool:
@@ -257,11 +251,7 @@ def touch_if_still(tx: Transaction, now_ms: int, tenant_id: str, thread_id: str,
     return tx.change_if(_TOUCH_IF, values, key_of_thread(tenant_id, thread_id), (key,), (key,))
 
 
-_KEY_OF = Prepared(
-    select(thread.c.key)
-    .where(thread.c.tenant_id == bindparam("k_tenant"), thread.c.thread_id == bindparam("k_thread"))
-    .with_for_update(key_share=True)
-)
+_KEY_OF = Prepared(select(thread.c.key).where(_ONE).with_for_update(key_share=True))
 
 
 def key_of_thread(tenant_id: str, thread_id: str) -> Question:
@@ -269,9 +259,7 @@ def key_of_thread(tenant_id: str, thread_id: str) -> Question:
     return _KEY_OF, {"k_tenant": tenant_id, "k_thread": thread_id}
 
 
-_GET = Prepared(
-    select(*COLUMNS).where(thread.c.tenant_id == bindparam("k_tenant"), thread.c.thread_id == bindparam("k_thread"))
-)
+_GET = Prepared(select(*COLUMNS).where(_ONE))
 
 
 def get_thread(tx: Transaction, tenant_id: str, thread_id: str) -> Thread | None:
