@@ -1,6 +1,6 @@
 """One look at a mailbox: what is new is fetched in batches, read in workers, judged, and kept with the cursor.
 
-Called by the poller with an open session. The next batch is fetched while the one before is read and kept. Mails are
+Called by the poller with an open session. A batch is fetched while the one before is read and kept, in parts. Mails are
 asked for by UID beyond the cursor, their sizes first, so that a batch is bounded; one that is too large is noted from
 its header. A folder that was numbered anew (another UIDVALIDITY, or a UIDNEXT behind us) is read again from the day on
 which we began: what is kept already is known by its Message-ID and body, so nothing comes twice and nothing is lost.
@@ -8,8 +8,9 @@ which we began: what is kept already is known by its Message-ID and body, so not
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
@@ -28,9 +29,13 @@ from gateway.store.mailboxes import Cursor, LeaseLost, Mailbox
 log = structlog.get_logger()
 P = ParamSpec("P")
 T = TypeVar("T")
+_Fetched = tuple[list[int], dict[int, bytes]]
+_Read = tuple[int, list[Letter]]
 
 SIZED_AT_ONCE = 500
-READ_AT_ONCE = 8  # mails in the workers, whose others belong to the receiver
+READ_AT_ONCE = 4  # tasks in the workers: those of the receiver stand behind them
+KEPT_MAILS, KEPT_BYTES = 50, 2**20  # in one commit, which other doors wait for: some 20 ms
+BUNDLE_MAILS, BUNDLE_BYTES = 16, 2**18  # that a worker reads in one task, within the time of one mail
 TRIES = 5  # to fetch a mail, each time alone
 VISIT_SECONDS = 300.0  # then others have their turn
 
@@ -60,6 +65,7 @@ class Pull:
     stuck: dict[tuple[str, str, int], int] = field(default_factory=dict)
     _cursor: Cursor | None = None
     _folder: Folder | None = None
+    _talking: asyncio.Lock = field(default_factory=asyncio.Lock)  # one command at a time
     _reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READ_AT_ONCE))
 
     async def run(self, *, anew: bool = False) -> bool:
@@ -129,33 +135,33 @@ class Pull:
                 return
 
     async def _take_sized(self, uids: list[int], sizes: dict[int, Sized], until: float) -> None:
-        """Fetch and keep; the fetch of the next batch runs while one is kept."""
-        batches = list(self._batches(uids, sizes))
-        coming = asyncio.ensure_future(self._fetch(batches[0], sizes))
-        try:
-            for number, batch in enumerate(batches):
-                mails = await coming
-                late = asyncio.get_running_loop().time() > until
-                if number + 1 < len(batches) and not late:
-                    coming = asyncio.ensure_future(self._fetch(batches[number + 1], sizes))
-                read = (self._read(uid, mails[uid], sizes[uid].size) for uid in batch if uid in mails)
-                letters = await asyncio.gather(*read)
-                stuck = [uid for uid in batch if uid in sizes and self._is_stuck(uid)]
-                letters += [Letter(uid, sizes[uid].size, b"", None) for uid in stuck]
-                assert self._cursor is not None
-                moved = Cursor(self._cursor.uidvalidity, batch[-1], self._cursor.recheck_below)
-                taken = await self._store(letters, moved)
+        """Fetch, read and keep, all three at once: each is one step ahead of the next, and no further."""
+        assert self._cursor is not None
+        validity, recheck_below = self._cursor.uidvalidity, self._cursor.recheck_below
+        fetched = ahead(self._fetched(uids, sizes, until))
+        async with aclosing(ahead(self._read(fetched, sizes))) as parts:
+            async for last, letters in parts:
+                taken = await self._store(letters, Cursor(validity, last, recheck_below))
                 if taken and self.box.account.after != LEAVE:
-                    await asyncio.wait([coming])  # one command at a time
                     account = self.box.account
-                    await self.threads.run(self.session.finish, taken, account.after, account.move_to)
-                if late:
-                    return
-        finally:
-            if not coming.done():
-                await asyncio.wait([coming])
-            if not coming.cancelled():
-                coming.exception()
+                    async with self._talking:
+                        await self.threads.run(self.session.finish, taken, account.after, account.move_to)
+
+    async def _fetched(self, uids: list[int], sizes: dict[int, Sized], until: float) -> AsyncGenerator[_Fetched]:
+        for batch in self._batches(uids, sizes):
+            yield batch, await self._fetch(batch, sizes)
+            if asyncio.get_running_loop().time() > until:
+                return
+
+    async def _read(self, fetched: AsyncGenerator[_Fetched], sizes: dict[int, Sized]) -> AsyncGenerator[_Read]:
+        """(the last UID, the letters) of what is kept in one commit: other doors wait for it."""
+        async with aclosing(fetched):
+            async for batch, mails in fetched:
+                for part in _parts(batch, mails, KEPT_MAILS, KEPT_BYTES):
+                    found = {uid: mails[uid] for uid in part if uid in mails}
+                    stuck = [uid for uid in part if uid in sizes and self._is_stuck(uid)]
+                    letters = await self._read_all(found, sizes)
+                    yield part[-1], letters + [Letter(uid, sizes[uid].size, b"", None) for uid in stuck]
 
     def _batches(self, uids: list[int], sizes: dict[int, Sized]) -> Iterator[list[int]]:
         """UIDs by the batch; after a failure each mail alone, so that one which cannot be read holds up no other."""
@@ -178,13 +184,16 @@ class Pull:
         mails: dict[int, bytes] = {}
         if wanted:
             try:
-                mails |= await self.threads.run(self.session.fetch, wanted, sum(sizes[uid].size for uid in wanted))
+                expected = sum(sizes[uid].size for uid in wanted)
+                async with self._talking:
+                    mails |= await self.threads.run(self.session.fetch, wanted, expected)
             except ImapFailed:
                 self._count_stuck(batch)
                 raise
         for uid in known:
             if sizes[uid].size > self.patience.message:
-                mails[uid] = await self.threads.run(self.session.head, uid)
+                async with self._talking:
+                    mails[uid] = await self.threads.run(self.session.head, uid)
         return mails
 
     def _count_stuck(self, batch: list[int]) -> None:
@@ -196,10 +205,23 @@ class Pull:
     def _is_stuck(self, uid: int) -> bool:
         return self.stuck.get((self.box.tenant_id, self.box.name, uid), 0) >= TRIES
 
-    async def _read(self, uid: int, raw: bytes, size: int) -> Letter:
-        mail = await self._parse(raw)
-        size = max(size, len(raw))
-        return Letter(uid, size, raw if size <= self.patience.message else b"", mail)
+    async def _read_all(self, mails: dict[int, bytes], sizes: dict[int, Sized]) -> list[Letter]:
+        tasks = _parts(list(mails), mails, BUNDLE_MAILS, BUNDLE_BYTES)
+        bundles = await asyncio.gather(*(self._read_some([mails[uid] for uid in some]) for some in tasks))
+        letters = []
+        for (uid, raw), mail in zip(mails.items(), (mail for some in bundles for mail in some), strict=True):
+            size = max(sizes[uid].size, len(raw))
+            letters.append(Letter(uid, size, raw if size <= self.patience.message else b"", mail))
+        return letters
+
+    async def _read_some(self, raws: list[bytes]) -> list[ReceivedMail | None]:
+        """Small mails in one task of a worker; when that fails, each alone, so that one costs no other anything."""
+        if len(raws) > 1 and self.reception.read_some is not None:
+            async with self._reading:
+                read = await self.reception.read_some(raws)
+            if read is not None:
+                return list(read)
+        return list(await asyncio.gather(*(self._parse(raw) for raw in raws)))
 
     async def _parse(self, raw: bytes) -> ReceivedMail | None:
         async with self._reading:
@@ -239,3 +261,33 @@ class Pull:
         return await self.reception.database.write(
             take_batch, self.reception.names, self.node, self.box, letters, cursor, self.clock()
         )
+
+
+def _parts(uids: list[int], mails: Mapping[int, bytes], most: int, most_bytes: int) -> Iterator[list[int]]:
+    """UIDs, so many at once or so many bytes of their mails, or one."""
+    part: list[int] = []
+    size = 0
+    for uid in uids:
+        own = len(mails.get(uid, b""))
+        if part and (len(part) >= most or size + own > most_bytes):
+            yield part
+            part, size = [], 0
+        part.append(uid)
+        size += own
+    if part:
+        yield part
+
+
+async def ahead(source: AsyncGenerator[T]) -> AsyncGenerator[T]:
+    """What `source` gives, while it is at work on the next; it is never left in the middle of a step."""
+    async with aclosing(source):
+        coming = asyncio.ensure_future(anext(source, None))
+        try:
+            while (item := await coming) is not None:
+                coming = asyncio.ensure_future(anext(source, None))
+                yield item
+        finally:
+            if not coming.done():
+                await asyncio.wait([coming])
+            if not coming.cancelled():
+                coming.exception()

@@ -44,12 +44,16 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """What `receive` needs of the house. `read` reads a mail in a worker; it raises Unreadable."""
+    """What `receive` needs of the house. `read` reads a mail in a worker; it raises Unreadable.
+
+    `read_some` reads several small ones in one task, and gives None for all of them when that did not end well.
+    """
 
     database: Database
     read: Callable[[bytes], Awaitable[ReceivedMail]]
     names: Names
     checks: SenderChecks | None = None  # of mail that came to us by SMTP
+    read_some: Callable[[Sequence[bytes]], Awaitable[list[ReceivedMail] | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
