@@ -12,7 +12,7 @@ import random
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -223,5 +223,5 @@ class ImapPoller:
 
 
 def _busy(box: Mailbox) -> datetime:
-    """Mailboxes are busier, the later mail was taken from them."""
-    return box.arrived_at or box.created_at or datetime.min
+    """Mailboxes are busier, the later mail was taken from them; those that never gave any are all as quiet."""
+    return box.arrived_at or datetime.fromtimestamp(0, UTC)

@@ -34,8 +34,8 @@ _Read = tuple[int, list[Letter]]
 
 SIZED_AT_ONCE = 500
 READ_AT_ONCE = 4  # tasks in the workers: those of the receiver stand behind them
-KEPT_MAILS, KEPT_BYTES = 50, 2**20  # in one commit, which other doors wait for: some 20 ms
-BUNDLE_MAILS, BUNDLE_BYTES = 16, 2**18  # that a worker reads in one task, within the time of one mail
+KEPT_MAILS, KEPT_BYTES = 16, 2**18  # in one commit, which other doors wait for: some 10 ms
+BUNDLE_MAILS, BUNDLE_BYTES = 8, 2**17  # that a worker reads in one task, within the time of one mail
 TRIES = 5  # to fetch a mail, each time alone
 VISIT_SECONDS = 300.0  # then others have their turn
 

@@ -1,7 +1,7 @@
 """DMARC (RFC 9989): what a domain's record says, and whether a name that was proven speaks for the author's domain.
 
-Pure: `gateway.inbound.sender_checks` asks DNS. A record is read leniently where the RFC says so: unknown tags are
-skipped, an unknown policy is "none".
+Pure: `gateway.inbound.sender_checks` asks DNS; `outbound.domain_check` reads a tenant's own record. `read_dmarc` is
+lenient where the RFC says so: unknown tags are skipped, an unknown policy is "none".
 """
 
 from collections.abc import Mapping
@@ -27,10 +27,7 @@ def read_dmarc(texts: list[str]) -> DmarcRecord | None:
     found = [text for text in texts if text.replace(" ", "").lower().startswith("v=dmarc1")]
     if len(found) != 1:
         return None
-    tags: dict[str, str] = {}
-    for part in found[0].split(";")[:50]:
-        name, _, value = part.partition("=")
-        tags.setdefault(name.strip().lower(), value.strip().lower())
+    tags = {name: value.lower() for name, value in tags_of(found[0]).items()}
     policy = tags.get("p", "none")
     subdomains = tags.get("sp", "")
     return DmarcRecord(
@@ -40,6 +37,15 @@ def read_dmarc(texts: list[str]) -> DmarcRecord | None:
         tags.get("aspf") == "s",
         tags["psd"] if tags.get("psd") in ("y", "n") else "u",
     )
+
+
+def tags_of(text: str) -> dict[str, str]:
+    """The tags of a record, by their names in lower case; the first of each (RFC 9989 §4.7)."""
+    tags: dict[str, str] = {}
+    for part in text.split(";")[:50]:
+        name, _, value = part.partition("=")
+        tags.setdefault(name.strip().lower(), value.strip())
+    return tags
 
 
 def walk(domain: str) -> list[str]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gateway.mail.dmarc import tags_of
 from gateway.outbound import spf
 from gateway.outbound.dkim_check import check_key
 from gateway.outbound.dns_answers import Seen
@@ -184,14 +185,10 @@ def find_dmarc(seen: Seen, domain: str) -> tuple[str, list[str], str]:
 
 
 def read_dmarc(text: str) -> tuple[dict[str, str], str]:
-    """(tags, what is wrong, or ""), RFC 7489 §6.3."""
-    tags: dict[str, str] = {}
-    for part in text.split(";"):
-        name, equals, value = part.partition("=")
-        if part.strip() and not equals:
-            return tags, f"has {cut(part.strip())}, which is no tag=value; tags are parted by ;"
-        if equals:
-            tags.setdefault(name.strip().lower(), value.strip())
+    """(tags, what is wrong, or ""), RFC 9989 §4.7."""
+    tags = tags_of(text)
+    if no_tag := next((part.strip() for part in text.split(";") if part.strip() and "=" not in part), ""):
+        return tags, f"has {cut(no_tag)}, which is no tag=value; tags are parted by ;"
     if not text.startswith("v=DMARC1") or tags.get("v") != "DMARC1":
         return tags, "must begin with v=DMARC1;"
     for name, allowed in (
