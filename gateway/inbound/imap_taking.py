@@ -25,7 +25,7 @@ from gateway.store.events import add_event
 from gateway.store.mailbox_account import ALL
 from gateway.store.mailboxes import Cursor, Mailbox, move_cursor, note_failure, note_visit
 from gateway.store.messages import Message, find_by_message_id, get_content
-from gateway.store.threads import add_thread, close_thread, find_thread, open_thread
+from gateway.store.threads import OF_MAILBOX, add_thread, close_thread, find_thread, open_thread
 
 log = structlog.get_logger()
 
@@ -152,7 +152,7 @@ def end_failed_visit(
 
 def _thread(tx: Transaction, now_ms: int, box: Mailbox) -> str:
     """The one thread that tells of a mailbox."""
-    key = f"mailbox/{box.name}"
+    key = f"{OF_MAILBOX}{box.name}"
     found = find_thread(tx, box.tenant_id, key)
     if found is not None:
         return found.id

@@ -14,7 +14,7 @@ from gateway.outbound.queue_scheduled import Scheduled
 from gateway.store.events import Event
 from gateway.store.messages import Message
 from gateway.store.notes import Note
-from gateway.store.threads import Thread
+from gateway.store.threads import OF_MAILBOX, Thread
 
 # How far a delivery has come, in the words of the inbox: finer than the state of its row.
 HELD, SCHEDULED, SENDING, WAITING = "held", "scheduled", "sending", "waiting"
@@ -139,6 +139,11 @@ class ThreadView:
         """What the thread is called: the subject of its first mail that has one, else its own."""
         subjects = (made.message.subject for made in self.messages if made.message.subject)
         return next(subjects, self.thread.subject)
+
+    def mailbox(self) -> str:
+        """The tenant's own mailbox that the thread tells of, and nothing else; "" for threads with customers."""
+        name = self.thread.key.removeprefix(OF_MAILBOX)
+        return name if name != self.thread.key else ""
 
     def customer(self) -> str:
         """Whom the thread is with."""
