@@ -22,10 +22,10 @@ from gateway.mail.classify import Kind
 from gateway.mail.received import ReceivedMail
 from gateway.store.database import Transaction, new_id, to_ms
 from gateway.store.events import add_event
-from gateway.store.mailbox_account import ALL
+from gateway.store.mailbox_account import ALL, OF_MAILBOX
 from gateway.store.mailboxes import Cursor, Mailbox, move_cursor, note_failure, note_visit
 from gateway.store.messages import Message, find_by_message_id, get_content
-from gateway.store.threads import OF_MAILBOX, add_thread, close_thread, find_thread, open_thread
+from gateway.store.threads import add_thread, close_thread, find_thread, open_thread
 
 log = structlog.get_logger()
 

@@ -12,9 +12,10 @@ from typing import Any
 from gateway.mail.status import Action, DeliveryStatus
 from gateway.outbound.queue_scheduled import Scheduled
 from gateway.store.events import Event
+from gateway.store.mailbox_account import OF_MAILBOX
 from gateway.store.messages import Message
 from gateway.store.notes import Note
-from gateway.store.threads import OF_MAILBOX, Thread
+from gateway.store.threads import Thread
 
 # How far a delivery has come, in the words of the inbox: finer than the state of its row.
 HELD, SCHEDULED, SENDING, WAITING = "held", "scheduled", "sending", "waiting"

@@ -16,6 +16,7 @@ ALL, OURS = "all", "reports_and_replies"
 TAKES = (OURS, ALL)
 LEAVE, SEEN, MOVE, DELETE = "leave", "seen", "move", "delete"
 AFTER = (LEAVE, SEEN, MOVE, DELETE)
+OF_MAILBOX = "mailbox/"  # begins the key of the thread that tells of a tenant's mailbox of that name
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._@+-]{0,58}[a-z0-9])?\Z")
 
 

@@ -24,7 +24,6 @@ REPLY_CHIPS = ("reply", "challenge", "complaint")
 # where a thread stands in the lists; those of open threads first. "done": a person closed it, or it needed nobody ever
 OPEN_LANES = ("bounced", "replies", "problems")
 LANES = (*OPEN_LANES, "waiting", "snoozed", "sent", "done", "spam")
-OF_MAILBOX = "mailbox/"  # begins the key of the thread that tells of a tenant's mailbox of that name
 AWAKE = "snooze_over"  # the chip of a thread whose snooze has ended
 # chips by which mail that came asks for attention: a thread that is spam keeps its peace
 _ASKED_BY_MAIL = frozenset((*REPLY_CHIPS, "unclear", "unreadable", "quarantined"))

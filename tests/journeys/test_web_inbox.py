@@ -11,11 +11,15 @@ from journeys.inbox_seed import NOW, House, open_house
 from journeys.test_web import FORM, ORIGIN, Clock, log_in, new_thread, token
 from starlette.testclient import TestClient
 
+from gateway.inbound.destinations import Destination, Names
+from gateway.inbound.reception import take
 from gateway.inbox.reading import read_thread
+from gateway.mail.received import read_mail
 from gateway.outbound.queue import hold
 from gateway.store.database import Database, to_ms
+from gateway.store.mailbox_account import OF_MAILBOX
 from gateway.store.messages import get_message
-from gateway.store.threads import get_thread
+from gateway.store.threads import add_thread, get_thread
 from gateway.web.app import make_app
 
 
@@ -143,3 +147,35 @@ def test_scheduled_mail_goes_now_or_never(clerk: TestClient, house: House, datab
     assert clerk.post("/inbox/scheduled", data=form | {"action": "cancel"}, headers=FORM).status_code == 303
     assert database.read_now(get_message, house.tenant, message)
     assert "anulat" in clerk.get(f"/inbox/{house.threads['waiting']}").text
+
+
+AWAY = b"""From: Ana <ana@client.example>\r
+Message-ID: <away@client.example>\r
+Date: Tue, 24 Nov 2026 11:00:00 +0200\r
+Auto-Submitted: auto-replied\r
+Subject: Automatic reply\r
+\r
+I am out of office until 3 December 2026. Please contact maria@client.example.\r
+"""
+
+
+def test_an_out_of_office_line_is_read_without_opening_the_answer(
+    clerk: TestClient, database: Database, house: House
+) -> None:
+    thread = house.threads["late"]
+    to = Destination(house.tenant, thread)
+    database.write_now(take, Names("r.test", "i.test", b"k"), AWAY, read_mail(AWAY), to, NOW, "")
+    page = clerk.get(f"/inbox/{thread}").text
+    folded = page[page.index("Automatic reply") :]
+    line = folded[folded.index("</details>") :].partition("</article>")[0]
+    assert "Lipsește până la 03.12.2026." in line and "maria@client.example" in line
+
+
+def test_the_alarm_of_a_mailbox_says_where_mail_is_and_names_no_customer(
+    clerk: TestClient, database: Database, house: House
+) -> None:
+    key = OF_MAILBOX + "facturi"
+    made = database.write_now(add_thread, to_ms(NOW), house.tenant, key=key, subject="IMAP facturi", customer="facturi")
+    page = clerk.get(f"/inbox/{made}").text
+    assert "Cât timp căsuța nu poate fi citită" in page and 'class="facts"' not in page
+    assert "/settings/mailboxes/" not in page  # a clerk may not open them
