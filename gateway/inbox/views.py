@@ -11,8 +11,8 @@ from typing import Any
 
 from gateway.mail.status import Action, DeliveryStatus
 from gateway.outbound.queue_scheduled import Scheduled
+from gateway.store import mailbox_account
 from gateway.store.events import Event
-from gateway.store.mailbox_account import OF_MAILBOX
 from gateway.store.messages import Message
 from gateway.store.notes import Note
 from gateway.store.threads import Thread
@@ -143,7 +143,7 @@ class ThreadView:
 
     def mailbox(self) -> str:
         """The tenant's own mailbox that the thread tells of, and nothing else; "" for threads with customers."""
-        name = self.thread.key.removeprefix(OF_MAILBOX)
+        name = self.thread.key.removeprefix(mailbox_account.OF_MAILBOX)
         return name if name != self.thread.key else ""
 
     def customer(self) -> str:
