@@ -89,7 +89,7 @@ def test_many_threads_are_done_at_once_and_come_back_within_ten_seconds(
     assert late
     clock.now += timedelta(seconds=16)  # and five for a click on its way
     answer = clerk.post("/inbox/undo", data={"csrf": form["csrf"], "undo": late[1]}, headers=FORM)
-    assert answer.status_code == 409 and "too late" in answer.text
+    assert answer.status_code == 409 and "prea târziu" in answer.text
 
 
 def test_a_thread_is_put_off_until_the_morning_of_a_day_assigned_and_tagged(
