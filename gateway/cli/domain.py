@@ -12,10 +12,10 @@ from gateway.mail.reply import Refused
 from gateway.outbound.dns_records import Record, house_records, sending_records, sts_policy
 from gateway.outbound.domain_watch import authors_of, check, keep
 from gateway.outbound.findings import ERROR, Check, read_check
-from gateway.outbound.key_rotation import activate, add_signed_domain, begin, needed
+from gateway.outbound.key_rotation import add_signed_domain, make_keys, needed, rotate_keys
 from gateway.outbound.signing import ED25519, RSA
 from gateway.serve.parts import house_names, make_asker, make_resolver
-from gateway.store.database import Transaction
+from gateway.store.database import Database
 from gateway.store.domains import (
     ACTIVE,
     PENDING,
@@ -42,9 +42,10 @@ def domain() -> None:
 domain.add_command(tls)
 
 
-def make_domain(tx: Transaction, seal: Seal, tenant_id: str, name: str, algorithms: tuple[str, ...]) -> None:
+def make_domain(database: Database, seal: Seal, tenant_id: str, name: str, algorithms: tuple[str, ...]) -> None:
     """Keep a domain with fresh signing keys."""
-    add_signed_domain(tx, utc_now(), seal, tenant_id, name, [ALGORITHMS[short] for short in algorithms])
+    made = make_keys([ALGORITHMS[short] for short in algorithms])
+    database.write_now(add_signed_domain, utc_now(), seal, tenant_id, name, made)
 
 
 @domain.command("add")
@@ -60,7 +61,7 @@ def add(context: Context, slug: str, name: str, algorithms: tuple[str, ...], as_
     tenant_id = context.read(need_tenant, slug).id if slug else OPERATOR
     if context.read(list_keys, tenant_id, name):
         raise click.ClickException(f"{name} has its keys already; see `gateway domain records {name}`")
-    context.write(make_domain, context.seal, tenant_id, name, algorithms)
+    make_domain(context.database, context.seal, tenant_id, name, algorithms)
     found = _records(context, tenant_id, name)
     if as_json:
         show_json({"domain": name, "tenant": slug, "records": plain(found)})
@@ -205,7 +206,7 @@ def _advice(context: Context, one: StoredDomain, key: StoredKey) -> str:
 def rotate(context: Context, name: str, at_once: bool, as_json: bool) -> None:
     """Make new signing keys; they sign once their records are seen in DNS, and the old ones are retired."""
     one = _need(context, name)
-    made, told = context.write(_rotate, context.seal, one, at_once)
+    made, told = context.write(rotate_keys, utc_now(), context.seal, one, make_keys(), at_once=at_once)
     fresh = [
         r for r in _records(context, one.tenant_id, one.name) if r.name.split(".")[0] in {k.selector for k in made}
     ]
@@ -225,13 +226,6 @@ def rotate(context: Context, name: str, at_once: bool, as_json: bool) -> None:
     if old:
         click.echo(f"leave the records of {', '.join(old)} in DNS: queued mail keeps its signature.")
         click.echo(f"`gateway domain keys {one.name}` says when they may go")
-
-
-def _rotate(tx: Transaction, seal: Seal, one: StoredDomain, at_once: bool) -> tuple[list[StoredKey], list[str]]:
-    now = utc_now()
-    made = begin(tx, now, seal, one.tenant_id, one.name)
-    told = [sentence for key in made if at_once for sentence in activate(tx, now, one.tenant_id, key)]
-    return made, told
 
 
 # -- which domain

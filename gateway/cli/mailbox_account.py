@@ -5,7 +5,7 @@ Loaded by `gateway.cli.mailbox`. Refuses what could not work before any secret i
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,25 +14,22 @@ import click
 from gateway.cli.common import Context, told, utc_now
 from gateway.mail.reply import Refused
 from gateway.outbound import oauth
-from gateway.store.database import Transaction, to_ms
+from gateway.settings.mailbox_oauth import (
+    IMAP,
+    account_with_oauth,
+    begin_mailbox_consent,
+    keep_mailbox,
+    redeem_mailbox,
+    with_password,
+)
+from gateway.store.database import to_ms
 from gateway.store.mailbox_account import AFTER, MOVE, OURS, SECURITY, TAKES, Account
-from gateway.store.mailboxes import add_mailbox, change_mailbox, get_mailbox
-from gateway.store.routes import Secret, begin_consent, take_consent
-from gateway.store.sealed import Seal
+from gateway.store.routes import Secret, take_consent
 from gateway.store.tenants import Tenant
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 REDIRECT_PORT = 8765
-# provider -> (host, what to ask for, what the application itself asks for; "": it is not allowed to)
-IMAP = {
-    "google": ("imap.gmail.com", "https://mail.google.com/", ""),
-    "microsoft": (
-        "outlook.office365.com",
-        "https://outlook.office.com/IMAP.AccessAsUser.All offline_access",
-        "https://outlook.office365.com/.default",
-    ),
-}
 _OPTIONS = (
     click.option("--host", default="", help="The IMAP server."),
     click.option("--port", type=int, default=0, help="Its port; 993, or 143 without TLS from the start."),
@@ -95,30 +92,16 @@ def change_account(account: Account, given: dict[str, Any]) -> Account:
         if after not in AFTER or (after == MOVE) != bool(folder):
             raise click.UsageError("--after is leave, seen, delete, or move:FOLDER")
         changes |= {"after": after, "move_to": folder}
-    return replace(account, **changes, **_oauth(given))
+    return _with_login(replace(account, **changes), given)
 
 
-def _oauth(given: dict[str, Any]) -> dict[str, Any]:
-    """What OAuth needs, when a provider is given."""
+def _with_login(account: Account, given: dict[str, Any]) -> Account:
+    """How it logs in, when that was given."""
     if not given["provider"]:
-        return {"auth": "password", "grant": "", "provider": ""} if given["password_stdin"] else {}
-    if not given["client_id"]:
-        raise click.UsageError("give --client-id, of an application that is registered with the provider")
-    known, grant = oauth.PROVIDERS.get(given["provider"]), oauth.CLIENT if given["client_credentials"] else oauth.CODE
-    scope = given["scope"]
-    if known and not scope:
-        scope = IMAP[given["provider"]][2 if grant == oauth.CLIENT else 1]
-        if not scope:
-            raise click.UsageError("this provider lets no application read by itself; leave --client-credentials out")
-    urls = {
-        name: given[name] or (getattr(known, name).format(directory=given["directory"]) if known else "")
-        for name in ("authorize_url", "token_url")
-    }
-    for name, url in urls.items():
-        if name == "token_url" or grant == oauth.CODE:
-            oauth.check_url(url)
-    return {"auth": "oauth", "provider": given["provider"], "grant": grant, "client_id": given["client_id"],
-            "scope": scope} | urls  # fmt: skip
+        return with_password(account) if given["password_stdin"] else account
+    grant = oauth.CLIENT if given["client_credentials"] else oauth.CODE
+    more = {name: given[name] for name in ("directory", "scope", "authorize_url", "token_url")}
+    return account_with_oauth(account, given["provider"], given["client_id"], grant, **more)
 
 
 def read_secret(given: dict[str, Any]) -> Secret:
@@ -144,10 +127,9 @@ def begin_consent_for(
 ) -> None:
     """Say which address to open; what the answer needs is kept for half an hour."""
     redirect = f"http://localhost:{given['redirect_port']}/"
-    begun = oauth.begin(account.server, redirect)
-    flow = {"mailbox": name, "account": asdict(account), "secret": asdict(secret), "verifier": begun.verifier,
-            "redirect": redirect}  # fmt: skip
-    context.write(begin_consent, to_ms(utc_now()), context.seal, tenant.id, begun.state, flow)
+    begun = context.write(
+        begin_mailbox_consent, utc_now(), context.seal, tenant.id, name, account, secret, redirect
+    )  # fmt: skip
     text = (
         f"open this address as {account.username}, and allow it:\n\n{begun.url}\n\nThe browser ends at {redirect}…, "
         f"which may show nothing; then, within half an hour:\n  gateway mailbox add {name} -t {tenant.slug} --code -"
@@ -161,22 +143,12 @@ def finish_consent(context: Context, tenant: Tenant, name: str, code: str, as_js
     code, state = oauth.read_answer(code)
     try:
         flow = context.write(take_consent, to_ms(utc_now()), context.seal, tenant.id, state)
-        account, secret = Account(**flow["account"]), Secret(**flow["secret"])
-    except (Refused, KeyError):  # or it is one of an SMTP account
-        raise Refused(
-            550,
-            "5.7.1",
-            "no consent for a mailbox was begun with this address, or half an hour has passed; begin again",
-        ) from None
-    try:
-        secret = oauth.redeem(account.server, secret, code, flow["verifier"], flow["redirect"], utc_now())
-    except oauth.OAuthRefused as refused:
-        raise Refused(550, "5.7.8", refused.words) from None
-    context.write(_keep, context.seal, tenant.id, flow["mailbox"], account, secret)
-    text = f"{account.username} is read from now on; next: gateway mailbox test {flow['mailbox']} -t {tenant.slug}"
-    told(as_json, text, tenant=tenant.slug, mailbox=flow["mailbox"])
-
-
-def _keep(tx: Transaction, seal: Seal, tenant_id: str, name: str, account: Account, secret: Secret) -> None:
-    keep = add_mailbox if get_mailbox(tx, tenant_id, name) is None else change_mailbox
-    keep(tx, utc_now(), seal, tenant_id, name, account, secret)
+    except Refused:
+        flow = {}
+    if "mailbox" not in flow:  # or it is one of an SMTP account
+        words = "no consent for a mailbox was begun with this address, or half an hour has passed; begin again"
+        raise Refused(550, "5.7.1", words)
+    name, account, secret = redeem_mailbox(flow, code, utc_now())
+    context.write(keep_mailbox, utc_now(), context.seal, tenant.id, name, account, secret)
+    text = f"{account.username} is read from now on; next: gateway mailbox test {name} -t {tenant.slug}"
+    told(as_json, text, tenant=tenant.slug, mailbox=name)

@@ -67,7 +67,7 @@ def make_installation(config: Config) -> None:
         database.write_now(make_secret, seal, OPERATOR, "reply-key")
         shared = parse_address(config.shared_address).domain
         if not database.read_now(list_keys, OPERATOR, shared):
-            database.write_now(make_domain, seal, OPERATOR, shared, ("rsa", "ed25519"))
+            make_domain(database, seal, OPERATOR, shared, ("rsa", "ed25519"))
     finally:
         database.close()
 

@@ -1,11 +1,13 @@
 """New DKIM keys for a domain, without a moment in which mail cannot be checked.
 
-`begin` makes a pending pair of keys (RSA and Ed25519); `advance`, after each look at DNS, lets those sign whose records
-are seen, and retires a replaced key when nothing that it signed is queued any more. Whoever has no API to the zone
-publishes two records and need do nothing else. Called by `outbound.domain_watch` and `gateway domain`.
+`make_keys` makes a pair (RSA and Ed25519), `begin` keeps it, pending; `advance`, after each look at DNS, lets those
+sign whose records are seen, and retires a replaced key when nothing that it signed is queued any more. Whoever has no
+API to the zone publishes two records and need do nothing else. Called by `outbound.domain_watch`, `gateway domain` and
+the settings.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.outbound.queue_list import waits_signed_before
@@ -16,6 +18,7 @@ from gateway.store.domains import (
     PENDING,
     REPLACED,
     RETIRED,
+    StoredDomain,
     StoredKey,
     add_domain,
     add_key,
@@ -30,27 +33,41 @@ from gateway.store.tenants import list_tenants
 SHORT = {RSA: "r", ED25519: "e"}
 
 
+@dataclass(frozen=True, slots=True)
+class MadeKey:
+    """A fresh key that no domain has yet: `private` is its PEM, `record` the DNS TXT value."""
+
+    algorithm: str
+    private: bytes = field(repr=False)
+    record: str
+
+
+def make_keys(algorithms: Sequence[str] = (RSA, ED25519)) -> list[MadeKey]:
+    """Fresh keys. RSA takes a good part of a second: made beside the event loop, and before any transaction."""
+    made = [(algorithm, generate_key(algorithm)) for algorithm in algorithms]
+    return [MadeKey(algorithm, private_pem(key), public_record(key)) for algorithm, key in made]
+
+
 def begin(
-    tx: Transaction, now: datetime, seal: Seal, tenant_id: str, name: str,
-    algorithms: Sequence[str] = (RSA, ED25519), state: str = PENDING,
+    tx: Transaction, now: datetime, seal: Seal, tenant_id: str, name: str, made: Sequence[MadeKey],
+    state: str = PENDING,
 ) -> list[StoredKey]:  # fmt: skip
-    """Make keys of a domain, each under a selector of its own; those that are pending already are not made again."""
+    """Give a domain keys, each under a selector of its own; one beside which another is pending already is dropped."""
     keys = list_keys(tx, tenant_id, name)
-    for algorithm in algorithms:
-        if any(key.state == PENDING and key.algorithm == algorithm for key in keys):
+    for one in made:
+        if any(key.state == PENDING and key.algorithm == one.algorithm for key in keys):
             continue
-        made = generate_key(algorithm)
-        selector = _selector({key.selector for key in keys}, now, SHORT[algorithm])
-        add_key(tx, now, seal, tenant_id, name, selector, algorithm, private_pem(made), public_record(made), state)
+        selector = _selector({key.selector for key in keys}, now, SHORT[one.algorithm])
+        add_key(tx, now, seal, tenant_id, name, selector, one.algorithm, one.private, one.record, state)
     return [key for key in list_keys(tx, tenant_id, name) if key.state == state]
 
 
 def add_signed_domain(
-    tx: Transaction, now: datetime, seal: Seal, tenant_id: str, name: str, algorithms: Sequence[str] = (RSA, ED25519)
+    tx: Transaction, now: datetime, seal: Seal, tenant_id: str, name: str, made: Sequence[MadeKey]
 ) -> None:
     """Give a tenant a domain with fresh keys, which sign as soon as its mail comes from there. Raises Refused."""
     add_domain(tx, now, tenant_id, name)
-    begin(tx, now, seal, tenant_id, name, algorithms, ACTIVE)
+    begin(tx, now, seal, tenant_id, name, made, ACTIVE)
 
 
 def _selector(taken: set[str], now: datetime, short: str) -> str:
@@ -81,6 +98,14 @@ def activate(tx: Transaction, now: datetime, tenant_id: str, key: StoredKey) -> 
     others = [one for one in list_keys(tx, tenant_id, key.domain) if one.algorithm == key.algorithm]
     told = [_change(tx, now, tenant_id, one, REPLACED) for one in others if one.state == ACTIVE]
     return [*told, _change(tx, now, tenant_id, key, ACTIVE)]
+
+
+def rotate_keys(
+    tx: Transaction, now: datetime, seal: Seal, one: StoredDomain, made: Sequence[MadeKey], *, at_once: bool
+) -> tuple[list[StoredKey], list[str]]:
+    """(the keys to publish, a sentence for each change): new keys of a domain, pending, or signing `at_once`."""
+    keys = begin(tx, now, seal, one.tenant_id, one.name, made)
+    return keys, [sentence for key in keys if at_once for sentence in activate(tx, now, one.tenant_id, key)]
 
 
 def needed(tx: Transaction, tenant_id: str, key: StoredKey) -> bool:

@@ -1,9 +1,9 @@
 """How many messages a tenant, and each of its credentials, may hand over in an hour and in a day.
 
-Set by the operator in the tenant's options; spent by the door in the transaction that keeps a message, so nothing that
-was refused is counted and no two nodes pass a limit together. A message counts once, whatever its recipients; what is
-stored only, a test or a duplicate does not. A guard against a billing system that runs wild: `X-AR-Force: limit`
-passes it. Refuses with 451 4.7.0, which says until when.
+Kept in the tenant's options: the operator sets the tenant's, its administrators those of its credentials. Spent by the
+door in the transaction that keeps a message, so nothing that was refused is counted and no two nodes pass a limit
+together. A message counts once, whatever its recipients; what is stored only, a test or a duplicate does not. A guard
+against a billing system that runs wild: `X-AR-Force: limit` passes it. Refuses with 451 4.7.0, which says until when.
 """
 
 from collections import OrderedDict

@@ -4,6 +4,8 @@ Called by the settings pages. The gateway's own names belong to nobody else: an 
 operator's keys. An author must be in a domain of the tenant's, or below one. Raises Refused in words.
 """
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,9 +14,9 @@ from gateway.mail.reply import Refused
 from gateway.outbound.dns_records import Record, sending_records
 from gateway.outbound.domain_check import House
 from gateway.outbound.findings import Check, read_check
-from gateway.outbound.key_rotation import add_signed_domain
-from gateway.store.database import Transaction
-from gateway.store.domains import StoredDomain, all_domains, get_domain, list_keys
+from gateway.outbound.key_rotation import MadeKey, add_signed_domain, make_keys, needed, rotate_keys
+from gateway.store.database import Database, Transaction
+from gateway.store.domains import REPLACED, StoredDomain, StoredKey, all_domains, get_domain, list_keys
 from gateway.store.sealed import Seal
 from gateway.store.tenants import add_identity
 
@@ -28,6 +30,7 @@ class DomainView:
     stored: StoredDomain
     records: tuple[Record, ...]
     check: Check
+    keys: tuple[tuple[StoredKey, bool], ...]  # with whether a replaced one signed mail that is still queued
 
 
 def refuse_ours(house: House, name: str) -> None:
@@ -37,16 +40,29 @@ def refuse_ours(house: House, name: str) -> None:
             raise Refused(550, "5.7.1", f"{name} belongs to the gateway itself; choose an address of your company")
 
 
-def add_own_domain(tx: Transaction, now: datetime, seal: Seal, house: House, tenant_id: str, name: str) -> str:
+async def add_own_domain(database: Database, now: datetime, seal: Seal, house: House, tenant_id: str, name: str) -> str:
     """Give a tenant a domain with signing keys; its name."""
+    made = await asyncio.to_thread(make_keys)
+    return await database.write(_add_own_domain, now, seal, house, tenant_id, name, made)
+
+
+def _add_own_domain(
+    tx: Transaction, now: datetime, seal: Seal, house: House, tenant_id: str, name: str, made: Sequence[MadeKey]
+) -> str:
     name = name.strip().lower().rstrip(".").removeprefix("@")
     refuse_ours(house, name)
     known = all_domains(tx, tenant_id)
     if len(known) >= MOST:
         raise Refused(550, "5.7.1", f"there are {MOST} domains already; ask the operator of the gateway for more")
     if not any(one.name == name for one in known):
-        add_signed_domain(tx, now, seal, tenant_id, name)
+        add_signed_domain(tx, now, seal, tenant_id, name, made)
     return name
+
+
+async def rotate_own_keys(database: Database, now: datetime, seal: Seal, one: StoredDomain, *, at_once: bool) -> None:
+    """New signing keys of a domain: pending until DNS has them, or signing `at_once` when one was stolen."""
+    made = await asyncio.to_thread(make_keys)
+    await database.write(rotate_keys, now, seal, one, made, at_once=at_once)
 
 
 def add_author(tx: Transaction, now: datetime, house: House, tenant_id: str, address: str) -> None:
@@ -64,5 +80,6 @@ def read_domain(tx: Transaction, house: House, tenant_id: str, name: str) -> Dom
     found = get_domain(tx, tenant_id, name)
     if found is None:
         return None
-    records = tuple(sending_records(name, list_keys(tx, tenant_id, name), house))
-    return DomainView(found, records, read_check(name, found.kept))
+    keys = list_keys(tx, tenant_id, name)
+    shown = tuple((key, key.state == REPLACED and needed(tx, tenant_id, key)) for key in keys)
+    return DomainView(found, tuple(sending_records(name, keys, house)), read_check(name, found.kept), shown)

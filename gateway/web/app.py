@@ -46,6 +46,7 @@ from gateway.web.safety import Wall
 from gateway.web.settings import (
     api_keys,
     company,
+    consents,
     credentials,
     delivery,
     domains,
@@ -67,8 +68,8 @@ ROOMS = (  # in this order: the first route that fits serves
     files, documents, customers, preferences, shared_files,
 )  # fmt: skip
 SETTINGS = (
-    mail_templates, triggers, delivery, server, domains, mailboxes, company, suppressions, users, credentials, api_keys,
-    webhooks,
+    mail_templates, triggers, delivery, server, domains, mailboxes, consents, company, suppressions, users, credentials,
+    api_keys, webhooks,
 )  # fmt: skip
 OPERATOR = (overview, operator_queue, operator_tenants)
 

@@ -53,6 +53,7 @@ REFUSALS: tuple[str, ...] = (
     msgid("%(day)s is not a day; write one like 2026-11-01"),
     msgid("the consent was refused: %(why)s"),
     msgid("%(text)s is no number of messages; write a whole number, or nothing"),
+    msgid("this mailbox logs in as the operator of the gateway set it up; ask the operator to change its login"),
     msgid("it could not be done within its limits; make the text simpler"),
     msgid("%(day)s is past or more than a year ahead; name a time to come"),
     msgid("%(name)s is no user of this tenant who may work in its inbox"),

@@ -33,7 +33,7 @@ from gateway.demo.mails import Received
 from gateway.demo.samples import document_mail, sample_documents
 from gateway.demo.world import start_world
 from gateway.outbound.dns_records import Record, house_records, sending_records
-from gateway.outbound.key_rotation import begin
+from gateway.outbound.key_rotation import begin, make_keys
 from gateway.outbound.signing import RSA, generate_key, public_record
 from gateway.serve.parts import house_names
 from gateway.store.database import Database, Transaction
@@ -67,7 +67,7 @@ def add_own_domain(place: Place) -> list[Record]:
         acme = find_tenant(tx, "acme")
         assert acme
         add_domain(tx, now, acme.id, "acme.test")
-        keys = begin(tx, now, seal, acme.id, "acme.test", state=ACTIVE)
+        keys = begin(tx, now, seal, acme.id, "acme.test", make_keys(), state=ACTIVE)
         add_identity(tx, now, acme.id, ADDRESS)
         set_tenant(tx, acme.id, sending="own")
         return sending_records("acme.test", keys, house_names(config))

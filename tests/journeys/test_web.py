@@ -184,9 +184,14 @@ OF_THE_SETTINGS = [
     *(f"/settings/users/{{user_id}}{name}" for name in ("", "/password", "/logins")),
     "/settings/users/demand",
     *(f"/settings/mailboxes/{{name}}{name}" for name in ("", "/test", "/remove")),
-    *("/settings/credentials", "/settings/credentials/revoke", "/settings/suppressions/remove"),
+    *(
+        "/settings/credentials",
+        "/settings/credentials/limits",
+        "/settings/credentials/revoke",
+        "/settings/suppressions/remove",
+    ),
     *("/settings/triggers/hour", "/settings/triggers/reminders", "/settings/company/logo/remove"),
-    *("/settings/domains", "/settings/domains/{name}/check"),
+    *("/settings/domains", "/settings/domains/{name}/check", "/settings/domains/{name}/rotate"),
     *("/settings/api-keys", "/settings/api-keys/revoke", "/settings/webhooks", "/settings/webhooks/{endpoint_id}"),
 ]
 UPLOADS = ["/settings/company/logo", "/settings/suppressions/import"]  # tested in test_settings
@@ -334,6 +339,7 @@ OWNED = {
     "/settings/users/{user_id}/logins": "/settings/users/{boss}/logins",
     "/settings/domains/{name}": "/settings/domains/beta.example",
     "/settings/domains/{name}/check": "/settings/domains/beta.example/check",
+    "/settings/domains/{name}/rotate": "/settings/domains/beta.example/rotate",
     "/settings/mailboxes/{name}": "/settings/mailboxes/beta",
     "/settings/mailboxes/{name}/test": "/settings/mailboxes/beta/test",
     "/settings/mailboxes/{name}/remove": "/settings/mailboxes/beta/remove",

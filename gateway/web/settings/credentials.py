@@ -7,8 +7,9 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
 from gateway.mail.reply import Refused
+from gateway.settings.limiting import limit, read_limits
 from gateway.store.settings import CREDENTIAL_LIMITS
-from gateway.store.tenants import add_credential, hash_password, list_credentials, revoke_credential
+from gateway.store.tenants import add_credential, hash_password, revoke_credential
 from gateway.web.settings.places import Form, Looking, again, show
 from gateway.web.site import Visit, site_of
 
@@ -23,9 +24,12 @@ async def show_credentials(request: Request, visit: Looking) -> Response:
 
 async def _page(request: Request, visit: Visit, *, problem: Refused | None = None, made: tuple[str, str] = ("", ""),
                 typed: dict[str, str] | None = None) -> Response:  # fmt: skip
-    found = await site_of(request).database.read(list_credentials, visit.tenant.id)
-    limits = visit.tenant.options.get(CREDENTIAL_LIMITS, {})
-    return show(request, "credentials", found=found, limits=limits, made=made, typed=typed or {}, problem=problem)
+    site, limits = site_of(request), visit.tenant.options.get(CREDENTIAL_LIMITS, {})
+    found = await site.database.read(read_limits, visit.tenant, site.clock())
+    return show(
+        request, "credentials", found=found.credentials, used=found.used, limits=limits, made=made, typed=typed or {},
+        problem=problem,
+    )  # fmt: skip
 
 
 @router.post("/settings/credentials")
@@ -43,6 +47,22 @@ async def add(request: Request, visit: Looking, form: Form) -> Response:
     except Refused as refused:
         return await _page(request, visit, problem=refused, typed=form)
     return await _page(request, visit, made=(made.username, password))
+
+
+@router.post("/settings/credentials/limits")
+async def change_limits(request: Request, visit: Looking, form: Form) -> Response:
+    """How many messages one may hand over in an hour and in a day; what it did today counts at once."""
+    site, username = site_of(request), form.get("username", "")[:100]
+    if not username:  # limits of the tenant as a whole are the operator's to set
+        raise HTTPException(404)
+    per_hour, per_day = form.get("per_hour", ""), form.get("per_day", "")
+    try:
+        await site.database.write(limit, site.clock(), visit.tenant.id, username, per_hour, per_day)
+    except Refused as refused:
+        if refused.reply.code == 550:
+            raise HTTPException(404) from None
+        return await _page(request, visit, problem=refused)
+    return again("/settings/credentials")
 
 
 @router.post("/settings/credentials/revoke")

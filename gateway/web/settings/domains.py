@@ -7,7 +7,7 @@ from gateway.inbox.timeline import msgid
 from gateway.mail.reply import Refused
 from gateway.outbound.domain_watch import say
 from gateway.outbound.server_trial import OK, WARNING, WRONG, Step
-from gateway.settings.domains import add_own_domain, read_domain
+from gateway.settings.domains import add_own_domain, read_domain, rotate_own_keys
 from gateway.settings.trials import begin
 from gateway.store.domains import StoredDomain, get_domain
 from gateway.store.trials import get_trial
@@ -29,6 +29,13 @@ ABOUT = {  # the first word of a finding's code
     "bimi": msgid("BIMI: the logo beside your mail."),
     "dns": msgid("DNS did not answer; it is asked again later."),
 }
+KEYS = {  # what a key's state means to whoever keeps the DNS
+    "pending": msgid("Publish its record: the key signs once it is seen there."),
+    "active": msgid("It signs. Leave its record in DNS."),
+    "replaced": msgid("It signs no more. Leave its record until the next look at DNS retires the key."),
+    "waited": msgid("It signs no more, but mail that it signed is queued: leave its record in DNS."),
+    "retired": msgid("Nothing needs it any more: take its record out of DNS."),
+}
 
 
 @router.post("/settings/domains")
@@ -36,11 +43,13 @@ async def add(request: Request, visit: Looking, form: Form) -> Response:
     """A domain with signing keys."""
     site, workshop = site_of(request), need_workshop(request)
     try:
-        name = await site.database.write(
-            add_own_domain, site.clock(), workshop.seal, workshop.house, visit.tenant.id, form.get("name", "")[:300]
-        )
+        name = await add_own_domain(
+            site.database, site.clock(), workshop.seal, workshop.house, visit.tenant.id, form.get("name", "")[:300],
+        )  # fmt: skip
     except Refused as refused:
-        return show(request, "domain", view=None, trial=None, runs=False, problem=refused, severity={}, about={})
+        return show(
+            request, "domain", view=None, trial=None, runs=False, problem=refused, severity={}, about={}, keys={}
+        )
     return again(f"/settings/domains/{name}", "added")
 
 
@@ -53,10 +62,22 @@ async def show_domain(request: Request, visit: Looking, name: str) -> Response:
         raise HTTPException(404)
     trial = await site.database.read(get_trial, visit.tenant.id, f"domain/{name}")
     runs = trial is not None and trial.runs(site.clock())
-    page = show(request, "domain", view=view, trial=trial, runs=runs, severity=SEVERITY, about=ABOUT)
+    page = show(request, "domain", view=view, trial=trial, runs=runs, severity=SEVERITY, about=ABOUT, keys=KEYS)
     if runs:
         page.headers["refresh"] = RELOAD
     return page
+
+
+@router.post("/settings/domains/{name}/rotate")
+async def rotate(request: Request, visit: Looking, form: Form, name: str) -> Response:
+    """New signing keys, pending until DNS has them; at once when one was stolen."""
+    site, workshop = site_of(request), need_workshop(request)
+    one = await site.database.read(get_domain, visit.tenant.id, name)
+    if one is None:
+        raise HTTPException(404)
+    at_once = form.get("stolen", "") == "yes"
+    await rotate_own_keys(site.database, site.clock(), workshop.seal, one, at_once=at_once)
+    return again(f"/settings/domains/{name}", "keys")
 
 
 @router.post("/settings/domains/{name}/check")

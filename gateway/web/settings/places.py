@@ -20,6 +20,7 @@ DONE = {
     "removed": msgid("Removed."),
     "added": msgid("Added."),
     "sent": msgid("The test message is on its way to you."),
+    "keys": msgid("There are new keys. Publish their records; the old ones stay in DNS for now."),
     "default": msgid("The product's text is used again."),
 }
 

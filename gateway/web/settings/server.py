@@ -3,8 +3,6 @@
 Secrets come in and never go out again: the page says only that there is one. While a test runs the page reloads itself.
 """
 
-import asyncio
-
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -13,10 +11,10 @@ from gateway.mail.address import parse_address
 from gateway.mail.reply import Refused
 from gateway.outbound import oauth
 from gateway.outbound.queue_list import list_waiting_for_own
-from gateway.outbound.server_account import begin_server_consent, keep_server, make_server, redeem, with_oauth
+from gateway.outbound.server_account import begin_server_consent, keep_server, make_server, with_oauth
 from gateway.settings.domains import refuse_ours
 from gateway.settings.trials import SERVER, begin
-from gateway.store.database import Transaction, to_ms
+from gateway.store.database import Transaction
 from gateway.store.routes import (
     FALLBACK,
     Secret,
@@ -25,7 +23,6 @@ from gateway.store.routes import (
     get_server,
     open_secret,
     set_fallback,
-    take_consent,
 )
 from gateway.store.tenants import set_tenant
 from gateway.store.trials import drop_trial, get_trial
@@ -58,12 +55,13 @@ STEPS = {
 @router.get("/settings/delivery/server")
 async def show_server(request: Request, visit: Looking) -> Response:
     """The server as it is kept, how it fares, and what the last test found."""
-    return await _page(request, visit)
+    return await server_page(request, visit)
 
 
-async def _page(
+async def server_page(
     request: Request, visit: Visit, problem: Refused | None = None, typed: dict[str, str] | None = None
 ) -> Response:
+    """The server's page; `problem` is why something was refused, `typed` the form that asked for it."""
     site = site_of(request)
     kept, trial, waiting = await site.database.read(_read, visit.tenant.id)
     server = kept.server if kept else None
@@ -109,7 +107,7 @@ async def change(request: Request, visit: Looking, form: Form) -> Response:
             keep_server, site.clock(), workshop.seal, visit.tenant.id, server, secret, later=False
         )  # fmt: skip
     except Refused as refused:
-        return await _page(request, visit, refused, form)
+        return await server_page(request, visit, refused, form)
     return again(HOME)
 
 
@@ -144,26 +142,6 @@ async def _password(request: Request, visit: Visit, form: dict[str, str], server
     if not same:  # else whoever names another host would be sent the password
         raise Refused(501, "5.5.4", "the password is empty")
     return await database.read(open_secret, need_workshop(request).seal, visit.tenant.id)
-
-
-@router.get("/settings/delivery/oauth")
-async def take_answer(request: Request, visit: Looking, state: str = "") -> Response:
-    """Where the provider sends the browser back to: the consent is taken, once."""
-    if visit.session.user.role != "admin":
-        raise HTTPException(403, "role")
-    site, workshop = site_of(request), need_workshop(request)
-    try:
-        code, state = oauth.read_answer(str(request.url))
-        flow = await site.database.write(take_consent, to_ms(site.clock()), workshop.seal, visit.tenant.id, state)
-        if "server" not in flow:
-            raise HTTPException(404)
-        server, secret = await asyncio.to_thread(redeem, flow, code, site.clock())
-        await site.database.write(
-            keep_server, site.clock(), workshop.seal, visit.tenant.id, server, secret, later=bool(flow["later"])
-        )  # fmt: skip
-    except Refused as refused:
-        return await _page(request, visit, refused)
-    return again(HOME)
 
 
 @router.post("/settings/delivery/server/test")
