@@ -1,8 +1,10 @@
 """Fills a database with an inbox's mail: for `bench.inbox`.
 
 One tenant has nine tenths, 20 small ones the rest. A thread is a document's: its mail, a reminder, two reports and an
-answer; one of fifty is open. Words are drawn so that every thread has "factura", one of a hundred each "cuvintN", and a
-few "rarN". Rows are made in Python and inserted by the thousand.
+answer; every other of the newest 400 and one of fifty before are open. Words are drawn so that every thread has
+"factura", four of ten each "zeceN", one of twenty each "cuvintN", and a few "rarN"; a customer's address has 60 threads
+whatever the size, so that pages are as full in a small inbox as in a large one. Rows are made in Python and inserted by
+the thousand.
 """
 
 import random
@@ -19,6 +21,7 @@ from gateway.store.tenants import add_tenant
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 SMALL, MAILS = 20, 5
+EACH = 60  # threads of an address
 TEXT = (
     "Bună ziua,\n\nAm emis contul de plată {number} pentru {customer}, în valoare de {total} MDL, cu termenul"
     " 2026-12-01. Factura este atașată; o puteți achita prin transfer la contul nostru sau la ghișeu. {words}"
@@ -56,14 +59,23 @@ def _thread_id(tenant: int, at: int) -> str:
     return f"0{tenant:05}{at:014}"
 
 
+def small_of(size: int) -> int:
+    """How many threads each small tenant has."""
+    return max(size // MAILS // 10 // SMALL, 1)
+
+
+def large_of(size: int) -> int:
+    """How many the large one has."""
+    return size // MAILS - small_of(size) * SMALL
+
+
 def fill(database: Database, size: int, advance: Callable[[int], None]) -> Filled:
     """Make so many mails."""
     tenants = [
         database.write_now(lambda tx, slug: add_tenant(tx, NOW, slug, f"Firma {slug}").id, f"firma-{number}")
         for number in range(SMALL + 1)
     ]
-    small = max(size // MAILS // 10 // SMALL, 1)
-    large = size // MAILS - small * SMALL
+    small, large = small_of(size), large_of(size)
     chance = random.Random(7)
     for number, tenant_id in enumerate(tenants):
         threads = large if number == 0 else small
@@ -94,10 +106,11 @@ class _Rows:
         """One thread with all that belongs to it, in the year before now."""
         id, chance = _thread_id(self.number, at), self.chance
         began = to_ms(NOW - timedelta(days=365) + timedelta(days=365) * at / self.threads)
-        number, customer, address = number_of(at), f"Client {at % 997} SRL", f"ana{at % 1800}@client.example"
+        number, customer = number_of(at), f"Client {at % 997} SRL"
+        address = f"ana{at % max(self.threads // EACH, 1)}@client.example"
         total = f"{chance.randint(1, 100_000) / 100:.2f}"
         common = {"tenant_id": self.tenant_id, "thread_id": id}
-        open_ = at % 50 == 7
+        open_ = at % 50 == 7 or (at % 2 == 1 and at >= self.threads - 400)
         chip = chance.choice(("reply", "mailbox_unknown")) if open_ else ""
         self.rows[thread].append(common | {
             "key": f"invoice/{id}", "subject": f"Contul de plată {number}", "document_type": "invoice",
@@ -125,7 +138,7 @@ class _Rows:
     ) -> None:
         id, chance = f"{common['thread_id'][:6]}{at:011}{mail:03}", self.chance
         out = mail < 2
-        words = " ".join(f"cuvint{chance.randrange(100)}" for _ in range(1))
+        words = f"zece{chance.randrange(10)} cuvint{chance.randrange(100)}"
         words += f" rar{chance.randrange(500)}" if chance.randrange(2000) == 0 else ""
         kind = ("document", "document", "delay", "delay", "person")[mail]
         body = (TEXT if out else ANSWER if kind == "person" else REPORT).format(

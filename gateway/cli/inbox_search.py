@@ -14,7 +14,7 @@ from gateway.cli.common import (
     told,
     utc_now,
 )
-from gateway.inbox.indexing import BATCH, Meanwhile, read_next, write_next
+from gateway.inbox.indexing import BATCH, WRITTEN, Meanwhile, read_next, write_next
 from gateway.inbox.search import search as find_threads
 from gateway.inbox.searches import keep_search
 from gateway.store.database import Transaction, to_ms
@@ -82,7 +82,7 @@ def _build(context: Context, tenant_id: str) -> int:
     at = context.write(begin_building, to_ms(utc_now()), tenant_id)
     with counting("indexing", at.total) as advance:
         while at.state != BUILT:
-            entries, reached = context.read(read_next, at, 4 * BATCH)
+            entries, reached = context.read(read_next, at, 4 * BATCH, 5 * WRITTEN)
             try:
                 context.write(write_next, utc_now(), at, entries, reached)
             except Meanwhile:

@@ -3,7 +3,7 @@
 `serve.indexing` keeps `Follower.step` going; `gateway inbox reindex` builds a tenant's part. Which threads changed is
 known from `inbox.search_news`. Entries are made and spelt outside the writing transaction, and written if nobody else
 wrote the thread meanwhile (`version`), on a lane of their own. What a thread costs is bounded: of a long one the newest
-is indexed, and the more words it has, the more seldom; a writing transaction ends after so many words.
+is indexed, and the more it has, the more seldom; a writing transaction ends after so many words.
 """
 
 import time
@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from gateway.inbox.search_entries import make_entries
-from gateway.inbox.search_news import LOOK, Key, read_news
+from gateway.inbox.search_news import Key, read_news
 from gateway.store.database import Database, Transaction, foresees, to_ms
 from gateway.store.event_feed import find_horizon
 from gateway.store.search_index import put_entries
@@ -31,8 +31,9 @@ from gateway.store.thread_lists import Listing, list_lanes
 from gateway.store.threads import LANES
 
 BATCH = 25  # threads that are read at once
+STEP = 100  # that a step indexes
 WRITTEN = 6_000  # words that one transaction writes and forgets, unless they are one thread's: some 3 ms
-REST = 1  # ms that a thread is left alone for each of its words, once it was indexed
+WORD_REST, MAIL_REST = 1, 20  # ms that a thread is left alone for each of its words and mails, once it was indexed
 LEAST_REST = 2_000  # ms; who would rest less does not rest
 
 T = TypeVar("T")
@@ -63,9 +64,9 @@ class Indexer:
     async def index(self, tenant_id: str, ids: Sequence[str]) -> dict[str, int]:
         """Index threads as they are now, a few at a time; what somebody else wrote meanwhile is read again.
 
-        How many words each has that had to be written.
+        How long (ms) each should be left alone now.
         """
-        sizes: dict[str, int] = {}
+        rests: dict[str, int] = {}
         for at in range(0, len(ids), BATCH):
             waiting: Sequence[str] = ids[at : at + BATCH]
             while waiting:
@@ -73,8 +74,8 @@ class Indexer:
                 waiting = []
                 for some in _portions(one for one in spelt if one.is_news):
                     waiting += [one.id for one in await self.write(_put, some)]
-                    sizes |= {one.id: one.size for one in some}
-        return sizes
+                rests |= {one.id: one.size * WORD_REST + one.entry.mails * MAIL_REST for one in spelt}
+        return rests
 
 
 def _measured(tx: Transaction, function: Callable[..., T], *args: Any) -> tuple[T, float]:
@@ -161,12 +162,12 @@ class Follower:
         self.resting = {key: until for key, until in self.resting.items() if until > now_ms}
         due = [key for key in self.waiting if key not in self.resting]
         due += [key for key in self.renamed if key not in self.resting and key not in self.waiting]
-        some = due[:LOOK]
+        some = due[:STEP]
         for tenant_id in dict.fromkeys(key[0] for key in some):
             ids = sorted(key[1] for key in some if key[0] == tenant_id)
-            for thread_id, size in (await self.indexer.index(tenant_id, ids)).items():
-                if size * REST >= LEAST_REST:
-                    self.resting[tenant_id, thread_id] = now_ms + size * REST
+            for thread_id, rest in (await self.indexer.index(tenant_id, ids)).items():
+                if rest >= LEAST_REST:
+                    self.resting[tenant_id, thread_id] = now_ms + rest
         for key in some:
             self.waiting.pop(key, None)
             self.renamed.pop(key, None)

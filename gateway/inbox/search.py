@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 
 from gateway.inbox.listing import list_lines
+from gateway.inbox.search_entries import newest_of
 from gateway.inbox.search_grammar import All, Any, Not, Query, Term, parse
 from gateway.inbox.search_news import IGNORED
 from gateway.inbox.search_operators import Asking, express
@@ -164,16 +165,13 @@ def _snippets(
     tx: Transaction, tenant_id: str, threads: Sequence[Thread], sought: Sought
 ) -> dict[str, tuple[str, Marked]]:
     """thread id -> (the mail that matches most, the latest of those; its words)."""
-    place = func.row_number().over(partition_by=message.c.thread_id, order_by=message.c.message_id.desc())
     body = func.substr(message.c.body_text, 1, LOOKED_AT)
-    columns = (message.c.thread_id, message.c.message_id, body.label("body"), message.c.subject, message.c.author,
+    columns = (message.c.thread_id, message.c.message_id, body, message.c.subject, message.c.author,
                message.c.recipients)  # fmt: skip
-    ids = [one.id for one in threads]
-    mine = select(*columns, place.label("place")).where(message.c.tenant_id == tenant_id, message.c.thread_id.in_(ids))
-    kept = mine.subquery()
-    rows = tx.all(select(kept).where(kept.c.place <= MOST_MAILS).order_by(kept.c.message_id.desc())) if ids else []
+    newest = newest_of(tx, tenant_id, [one.id for one in threads], MOST_MAILS)
+    rows = tx.all(select(*columns).where(newest).order_by(message.c.message_id.desc()))
     found: dict[str, tuple[int, str, str]] = {}
-    for thread_id, message_id, *texts, _ in rows:
+    for thread_id, message_id, *texts in rows:
         for text in texts:
             score = sought.score(text)
             if thread_id not in found or score > found[thread_id][0]:

@@ -34,10 +34,10 @@ def make_entries(
     columns = [thread.c[name] for name in ("thread_id", "subject", "document_type", "document_id", "document_number",
                                            "customer", "state", "chip", "last_at", "lane",
                                            "assignee", "promised_on")]  # fmt: skip
-    rows = tx.all(select(*columns, _BOUND).where(thread.c.tenant_id == tenant_id, thread.c.thread_id.in_(ids)))
+    rows = tx.all(select(*columns).where(thread.c.tenant_id == tenant_id, thread.c.thread_id.in_(ids)))
     zone = ZoneInfo((tx.first(select(tenant.c.timezone).where(tenant.c.tenant_id == tenant_id)) or ["UTC"])[0])
     documents = _documents(tx, tenant_id, [(row[2], row[3]) for row in rows if row[3]])
-    newest = _newest(tenant_id, rows)
+    newest = newest_of(tx, tenant_id, ids, MOST_MESSAGES)
     mails, recipients = _mails(tx, newest), _recipients(tx, newest)
     people, tags, notes = people_of(tx, tenant_id), tags_of(tx, tenant_id, ids), _notes(tx, tenant_id, ids)
     made = []
@@ -46,11 +46,12 @@ def make_entries(
         maker.add_thread(row)
         maker.add_people(people.get(row[10], ""), tags.get(row[0], ()), notes.get(row[0], ()))
         maker.add_document(documents.get((row[2], row[3])))
-        for mail in mails.get(row[0], ()):
+        of_thread = mails.get(row[0], ())
+        for mail in of_thread:
             maker.add_mail(mail)
         maker.add_recipients(recipients.get(row[0], ()))
         place = (places or {}).get(row[0], 0)
-        made.append(Entry(tenant_id, row[0], row[8], tuple(maker.runs), frozenset(maker.facts), place))
+        made.append(Entry(tenant_id, row[0], row[8], tuple(maker.runs), frozenset(maker.facts), place, len(of_thread)))
     return spell(tx, made)
 
 
@@ -69,21 +70,22 @@ def _documents(
 
 
 _LATER = message.alias()
-_BOUND = (  # the first mail of a long thread that is still read; NULL for others
-    select(_LATER.c.message_id)
-    .where(_LATER.c.tenant_id == thread.c.tenant_id, _LATER.c.thread_id == thread.c.thread_id)
-    .order_by(_LATER.c.message_id.desc())
-    .limit(1)
-    .offset(MOST_MESSAGES - 1)
-    .scalar_subquery()
-)
 
 
-def _newest(tenant_id: str, rows: Sequence[Sequence[str]]) -> ColumnElement[bool]:
-    """Mail of these threads; of long ones what comes after their bound, the last column."""
-    short = [row[0] for row in rows if row[-1] is None]
-    long = [(message.c.thread_id == row[0]) & (message.c.message_id >= row[-1]) for row in rows if row[-1] is not None]
-    return (message.c.tenant_id == tenant_id) & or_(message.c.thread_id.in_(short), *long)
+def newest_of(tx: Transaction, tenant_id: str, ids: Sequence[str], most: int) -> ColumnElement[bool]:
+    """Mail of these threads, of each the newest: found by a walk along an index, however long a thread is."""
+    bound = (
+        select(_LATER.c.message_id)
+        .where(_LATER.c.tenant_id == thread.c.tenant_id, _LATER.c.thread_id == thread.c.thread_id)
+        .order_by(_LATER.c.message_id.desc())
+        .limit(1)
+        .offset(most - 1)
+        .scalar_subquery()
+    )
+    rows = tx.all(select(thread.c.thread_id, bound).where(thread.c.tenant_id == tenant_id, thread.c.thread_id.in_(ids)))
+    short = message.c.thread_id.in_([row[0] for row in rows if row[1] is None])
+    long = [(message.c.thread_id == row[0]) & (message.c.message_id >= row[1]) for row in rows if row[1] is not None]
+    return (message.c.tenant_id == tenant_id) & or_(short, *long)
 
 
 def _mails(tx: Transaction, newest: ColumnElement[bool]) -> dict[str, list[Sequence[str]]]:
@@ -139,7 +141,7 @@ class _Maker:
 
     def add_thread(self, row: Sequence[str]) -> None:
         """Its own columns."""
-        _, subject, type, _, number, customer, state, chip, _, lane, assignee, promised_on, _ = row
+        _, subject, type, _, number, customer, state, chip, _, lane, assignee, promised_on = row
         self.facts |= {fact("is", state), fact("lane", lane), fact("assignee", assignee or "nobody")}
         self.facts |= {fact("is", "snoozed")} if lane == "snoozed" else set()
         self.facts |= {fact("has", "promise")} if promised_on else set()
@@ -193,7 +195,7 @@ class _Maker:
         for name in _files(detail):
             self.facts.add(fact("has", "attachment"))
             self._say(name, "p")
-        if self.room > 0:
+        if self.room > 0 and ("", body) not in self.seen:
             self.facts |= {f"t{value}" for value in find_amounts(body[: self.room])}
             self._say(body)
 

@@ -1,8 +1,9 @@
 """The loop that keeps the search index up to date, within the house: `serve` starts it in its first seat.
 
-It gives way: after each step it rests for as long as the step took of the CPU, up to thirty times as long when the
-process is busy with mail, so that it takes three parts in a hundred then, and catches up afterwards. Parts that were
-never built (a new tenant, a database that is older than the index) are built beside it, the latest threads first.
+It gives way: after each step it rests for as long as the step took of the CPU; while the process is busy with mail,
+until all else has had thirty times as much. So it takes three parts in a hundred then, on a machine that others use,
+too, and catches up afterwards. Parts that were never built (a new tenant, a database that is older than the index) are
+built beside it, the latest threads first.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from datetime import datetime
 
 import structlog
 
-from gateway.inbox.indexing import BATCH, Follower, Meanwhile, read_next, write_next
+from gateway.inbox.indexing import Follower, Meanwhile, read_next, write_next
 from gateway.store.database import Database, to_ms
 from gateway.store.search_progress import BUILDING, begin_building, list_progress, list_unbuilt
 
@@ -21,8 +22,10 @@ log = structlog.get_logger()
 
 LOOK_SECONDS = 1.0
 LEAST_SECONDS = 0.01
-GIVE_WAY = 30  # how many times as long as it worked it rests when all else takes a whole core
+GIVE_WAY, LONGEST = 30, 60  # of what it worked: the CPU that all else gets before it goes on, the time that it waits
+IDLE = 0.1  # of a core: a process that takes less does not mind
 UNBUILT_SECONDS = 5.0
+BUILT_AT_ONCE = 16  # threads: as many as one writing transaction takes, as a rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Indexing:
 
     async def run(self) -> None:
         """Follow and build, for ever; survives every exception but cancellation."""
-        follower, looked, busy = Follower(self.database, self.node), 0.0, 0.0
+        follower, looked = Follower(self.database, self.node), 0.0
         while True:
             began, spent, built = time.monotonic(), follower.indexer.spent, False
             try:
@@ -48,9 +51,9 @@ class Indexing:
             except Exception as error:
                 log.error("search.failed", error=type(error).__name__, exc_info=True)
                 follower, spent = Follower(self.database, self.node), 0.0
-            rest = (follower.indexer.spent - spent) * (1 + GIVE_WAY * busy)
-            least = LEAST_SECONDS if built or follower.behind else LOOK_SECONDS - (time.monotonic() - began)
-            busy = await _rest(max(rest, least, LEAST_SECONDS))
+            await _give_way(follower.indexer.spent - spent)
+            if not (built or follower.behind):
+                await asyncio.sleep(LOOK_SECONDS - (time.monotonic() - began))
 
     async def build_some(self, follower: Follower) -> bool:
         """Index the next threads of a tenant's part that is not built; whether there was one."""
@@ -61,14 +64,18 @@ class Indexing:
                 log.info("search.building", tenant=tenant_id, threads=made.total)
         for one in await self.database.read(list_progress):
             if one.state == BUILDING:
-                spelt, reached = await indexer.read(read_next, one, BATCH)
+                spelt, reached = await indexer.read(read_next, one, BUILT_AT_ONCE)
                 await indexer.write(write_next, now, one, spelt, reached)
                 return True
         return False
 
 
-async def _rest(seconds: float) -> float:
-    """Sleep; how much of a core the process took meanwhile, 1 at the most."""
+async def _give_way(spent: float) -> None:
+    """Rest after so many seconds of CPU."""
     began, used = time.monotonic(), time.process_time()
-    await asyncio.sleep(seconds)
-    return min((time.process_time() - used) / (time.monotonic() - began), 1.0)
+    while True:
+        at, before = time.monotonic(), time.process_time()
+        await asyncio.sleep(max(spent, LEAST_SECONDS))
+        taken, now = time.process_time(), time.monotonic()
+        if taken - before < IDLE * (now - at) or taken - used >= GIVE_WAY * spent or now - began >= LONGEST * spent:
+            return

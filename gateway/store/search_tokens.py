@@ -60,7 +60,7 @@ Expression = Word | Phrase | Both | Either | Without
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is kept of a thread. A run: tokens that stand side by side."""
+    """What is kept of a thread. A run: tokens that stand side by side; `mails`: how many were read for it."""
 
     tenant_id: str
     thread_id: str
@@ -68,6 +68,7 @@ class Entry:
     runs: tuple[tuple[str, ...], ...]
     facts: frozenset[str]
     seq: int = 0  # its place; 0: the index gives one
+    mails: int = 0
 
 
 def code_of(tenant_id: str) -> str:
