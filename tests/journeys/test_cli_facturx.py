@@ -50,6 +50,18 @@ def test_the_evidence_of_a_document_that_waits_says_that_nothing_was_sent_yet(sh
     assert sorted(path.name for path in shell.folder.glob("*.zip*")) == ["proof.zip"]
 
 
+def test_a_run_is_listed_shown_and_exported(shell: Shell) -> None:
+    mail = "From: a@acme.test\nTo: ana@client.test, ion@client.test\nSubject: Factura 9\nX-AR-Run: {}\n\nBună.\n"
+    assert "is not at most 100 letters" in shell("send", "-", given=mail.format("a/b"), status=1).err
+    shell("send", "-", given=mail.format("2026-11"))
+    [line] = shell("runs", "list", "--json").json["lines"]
+    assert (line["name"], line["messages"], line["states"]) == ("2026-11", 1, {"queued": 2})
+    told = shell("runs", "show", "2026-11", "--json").json
+    assert (told["recipients"], told["waiting"], told["final"]) == (2, 2, {"waiting": 2})
+    assert shell("runs", "export", "2026-11").out.count(",waiting,") == 2
+    assert "there is no run" in shell("runs", "show", "2026-12", status=1).err
+
+
 def test_with_factur_x_it_carries_the_invoice_or_says_why_it_cannot(shell: Shell) -> None:
     assert "(drawn, " in shell("document", "pdf", "invoice/inv_8812", "--factur-x", "-o", "f.pdf").out
     written = (shell.folder / "f.pdf").read_bytes()
