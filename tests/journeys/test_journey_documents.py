@@ -6,12 +6,19 @@ from typing import Any
 
 from journeys.api_client import Program, make_program
 from journeys.house import Clock, Journey, Place, open_journey
+from journeys.letters import compose, read
 from journeys.test_journey_api import WEB
-from journeys.test_journey_customers import document
+from journeys.test_journey_customers import ANA, ION, document, hand
 from sqlalchemy import event
 
-from gateway.inbox.documents import STATES, Filter, list_documents
+from gateway.inbox import customers
+from gateway.inbox.documents import STATES, Filter, list_documents, read_document
 from gateway.inbox.owing import Owed, owed_by
+from gateway.inbox.sending import Sending, send_document, take_back
+from gateway.mail.reply import Refused
+from gateway.outbound.document_pdf import find_pdf
+from gateway.store.documents import get_document
+from gateway.store.tenants import get_tenant
 
 KEY = "id:c-77"
 _OF_THE_LIST = ("document.customer_name", "thread.chip", "message.thread_id, delivery.state")
@@ -91,3 +98,86 @@ async def constant(journey: Journey) -> None:
         )
         counts.add(sum(any(name in sql for name in _OF_THE_LIST) for sql in asked))  # the house asks things of its own
     assert counts == {3}
+
+
+def by_hand(journey: Journey, *to: str, key: str = "", **more: Any) -> Sending:
+    """What Maria sends of the first invoice."""
+    return Sending(
+        tenant_id=journey.tenant_id, by="maria@acme.test", name=("invoice", "inv_1"), to=to, key=key, **more
+    )  # fmt: skip
+
+
+def test_a_document_that_is_sent_by_hand_leaves_after_ten_seconds_with_the_pdf_that_is_downloaded(
+    place: Place,
+) -> None:
+    async def run() -> None:
+        async with open_journey(place, web=WEB, clock=Clock()) as journey:
+            door, database = journey.house.door, journey.house.database
+            await hand(journey, document(1), X_AR_Event="invoice.issued")
+            wanted = by_hand(journey, f"Ana Rusu <{ANA}>", cc=(ION,), key="form-1", personal="Bună, Ana!")
+            both = await asyncio.gather(*(send_document(door, wanted, journey.clock()) for _ in range(2)))
+            assert both[0].message_id == both[1].message_id and sorted(one.again for one in both) == [False, True]
+            message_id = both[0].message_id
+            await journey.write(take_back, journey.clock(), journey.tenant_id, message_id, "maria@acme.test")
+            found = await database.read(get_document, journey.tenant_id, "invoice", "inv_1")
+            assert found and found.sent_at is None
+            assert {one["state"] for one in await journey.deliveries(message_id)} == {"cancelled"}
+
+            sent = await send_document(door, by_hand(journey, f"Ana Rusu <{ANA}>", cc=(ION,), key="form-2",
+                                                     personal="Bună, Ana!"), journey.clock())  # fmt: skip
+            assert not journey.arrivals(ANA)
+            journey.clock.move(seconds=11)
+            mail = read((await journey.arrival(ANA)).raw)
+            assert (str(mail["To"]), str(mail["Cc"])) == (f"Ana Rusu <{ANA}>", ION)
+            body = mail.get_body(("plain",))
+            assert body is not None and "Bună, Ana!" in body.get_content()
+            attached = next(part for part in mail.walk() if part.get_content_type() == "application/pdf")
+            tenant = await database.read(get_tenant, journey.tenant_id)
+            kept = await database.read(find_pdf, tenant, "invoice", "inv_1")
+            assert kept.data == attached.get_payload(decode=True)  # S5
+            await journey.settled(sent.message_id, "relayed")
+            try:
+                await journey.write(take_back, journey.clock(), journey.tenant_id, sent.message_id, "maria@acme.test")
+            except Refused as refused:
+                assert refused.reply.code == 409
+            else:
+                raise AssertionError("it had left")
+            seen = await database.read(read_document, journey.tenant_id, "invoice", "inv_1", journey.clock().date())
+            assert seen and seen.line.sent_at and len(seen.mails) == 2 and seen.contacts
+
+    asyncio.run(run())
+
+
+def test_a_customer_is_shown_with_what_becomes_of_mail_to_each_address(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place, clock=Clock()) as journey:
+            wrong = "unknown@client.test"
+            contacts = [{"name": "Ana", "email": ANA}, {"email": wrong, "send": "cc"}, {"email": ION, "send": "bcc"}]
+            await hand(journey, document(1, customer={"id": "c-77", "name": "Codrul", "contacts": contacts}))
+            unread = document(2, customer={"id": "c-9", "name": "ВАТРА", "contacts": []})
+            await hand(journey, unread, X_AR_Template="none")
+            await journey.queue(compose(subject="A letter of no document"), ANA)
+
+            async def told() -> customers.CustomerView | None:
+                args = (journey.clock(), journey.tenant_id, KEY, journey.clock().date())
+                found = await journey.house.database.read(customers.read_customer, *args)
+                return found if found and {one.state for one in found.addresses} == {"reached", "stopped"} else None
+
+            found = await journey.until(told)
+            assert found is not None
+            states = {one.contact.address: (one.state, one.reason) for one in found.addresses}
+            assert states[ANA][0] == states[ION][0] == "reached"
+            assert states[wrong] == ("stopped", "mailbox_unknown")
+            assert [one.number for one in found.documents.lines] == ["F-1"]
+            subjects = {one.last_subject for one in found.threads}
+            assert len(found.threads) == 2 and "A letter of no document" in subjects
+
+            async def listed(words: str) -> list[str]:
+                args = (journey.clock(), journey.tenant_id, journey.clock().date())
+                page = await journey.house.database.read(customers.list_customers, *args, words=words)
+                return [one.customer.name for one in page.lines]
+
+            assert await listed("") == ["Codrul", "ВАТРА"]
+            assert (await listed("ватра"), await listed(wrong), await listed("%")) == (["ВАТРА"], ["Codrul"], [])
+
+    asyncio.run(run())
