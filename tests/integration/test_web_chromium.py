@@ -17,6 +17,7 @@ from playwright.sync_api import Page, expect
 from postroom.chromium import Chromium
 from postroom.ports import free_port, wait_port
 
+from gateway.settings.workshop import Workshop
 from gateway.store.database import Database
 from gateway.store.threads import get_thread
 from gateway.web.app import make_app
@@ -28,10 +29,10 @@ SCREENS = os.environ.get("GATEWAY_SCREENS", "")
 class Served:
     """The pages on a port of their own, until `stop`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, workshop: Workshop | None = None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        app = make_app(database, clock=lambda: NOW, public_url=self.url)
+        app = make_app(database, clock=lambda: NOW, public_url=self.url, workshop=workshop)
         self._server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_config=None, lifespan="off"))
         self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve()), daemon=True)
         self._thread.start()
