@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select, tuple_, union
 
 from gateway.inbox.documents import DocumentList, Filter, list_documents
 from gateway.inbox.listing import list_lines
@@ -152,11 +152,13 @@ def _states(tx: Transaction, now_ms: int, tenant_id: str, addresses: Sequence[st
 def _threads(tx: Transaction, tenant_id: str, key: str, addresses: Sequence[str]) -> list[Thread]:
     """The latest threads of a customer; two queries."""
     owned = select(document.c.thread_id).where(document.c.tenant_id == tenant_id, document.c.customer_key == key)
-    mailed = select(delivery.c.thread_id).where(
-        delivery.c.tenant_id == tenant_id, func.lower(delivery.c.recipient).in_(addresses)
-    )
-    whose = thread.c.thread_id.in_(owned) | ((thread.c.document_id == "") & thread.c.thread_id.in_(mailed))
-    where = (thread.c.tenant_id == tenant_id) & whose
+    same = (thread.c.tenant_id == delivery.c.tenant_id) & (thread.c.thread_id == delivery.c.thread_id)
+    mailed = (
+        select(delivery.c.thread_id).join_from(delivery, thread, same)
+        .where(delivery.c.tenant_id == tenant_id, func.lower(delivery.c.recipient).in_(addresses))
+        .where(thread.c.document_id == "")
+    )  # fmt: skip
+    where = (thread.c.tenant_id == tenant_id) & thread.c.thread_id.in_(union(owned, mailed))
     rows = tx.all(select(thread.c.thread_id).where(where).order_by(thread.c.last_at.desc()).limit(SHOWN))
     found = threads_by_id(tx, tenant_id, [row[0] for row in rows])
     return [found[row[0]] for row in rows]

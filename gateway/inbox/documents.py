@@ -118,7 +118,9 @@ def list_documents(
     An unknown state is every state; a cursor that is none begins at the top.
     """
     by_due = wanted.state in (UNPAID, OVERDUE)
-    order = (document.c.due_date if by_due else document.c.created_at, document.c.type, document.c.document_id)
+    # hidden from SQLite where a customer is named: it would else walk all documents in this order
+    at = document.c.created_at + 0 if wanted.customer else document.c.created_at
+    order = (document.c.due_date if by_due else at, document.c.type, document.c.document_id)
     where = [document.c.tenant_id == tenant_id, *_conditions(wanted, today)]
     if (last := _cursor(after, by_due)) is not None:
         where.append(tuple_(*order) > tuple_(*last) if by_due else tuple_(*order) < tuple_(*last))
@@ -133,11 +135,11 @@ def list_documents(
 
 
 def _conditions(wanted: Filter, today: date) -> list[ColumnElement[bool]]:
-    made = []
+    made, owed = [], is_owed(of_few=bool(wanted.customer))
     if wanted.state == OVERDUE:
-        made += [is_owed(), is_late(today)]
+        made += [owed, is_late(today)]
     elif wanted.state == UNPAID:
-        made.append(is_owed())
+        made.append(owed)
     elif wanted.state == UNSENT:
         made += [document.c.sent_at.is_(None), document.c.status.not_in((DRAFT, VOIDED))]
     elif wanted.state == PAID:
@@ -145,7 +147,7 @@ def _conditions(wanted: Filter, today: date) -> list[ColumnElement[bool]]:
     elif wanted.state in (DRAFT, VOIDED):
         made.append(document.c.status == wanted.state)
     if wanted.type:
-        made.append(document.c.type == wanted.type)
+        made.append((func.lower(document.c.type) if wanted.customer else document.c.type) == wanted.type)
     if wanted.customer:
         made.append(document.c.customer_key == wanted.customer)
     if wanted.words:
