@@ -60,14 +60,13 @@ def _attempt(row: Any) -> AttemptView:
 
 
 def _of_thread(table: Any, names: Sequence[str], tenant_id: str, thread_id: str) -> Any:
-    """Rows of a queue's table for the mail of one thread: by the messages, because they are indexed by thread."""
-    joined = (table.c.tenant_id == message.c.tenant_id) & (table.c.message_id == message.c.message_id)
-    return (
-        select(*(table.c[name] for name in names))
-        .join_from(message, table, joined)
-        .where(message.c.tenant_id == tenant_id, message.c.thread_id == thread_id)
-        .order_by(*table.primary_key.columns)
-    )
+    """Rows of a queue's table for the mail of one thread: a list of messages, which is indexed by thread.
+
+    Joined instead, SQLite would walk all rows of the tenant in the order that is asked for.
+    """
+    mine = select(message.c.message_id).where(message.c.tenant_id == tenant_id, message.c.thread_id == thread_id)
+    where = (table.c.tenant_id == tenant_id) & table.c.message_id.in_(mine)
+    return select(*(table.c[name] for name in names)).where(where).order_by(*table.primary_key.columns)
 
 
 def _explain(events: Sequence[Event]) -> dict[tuple[str, int], dict[str, str]]:
