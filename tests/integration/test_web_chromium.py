@@ -21,6 +21,7 @@ from gateway.settings.workshop import Workshop
 from gateway.store.database import Database
 from gateway.store.threads import get_thread
 from gateway.web.app import make_app
+from gateway.web.oidc.provider import Provider
 
 pytestmark = pytest.mark.integration
 SCREENS = os.environ.get("GATEWAY_SCREENS", "")
@@ -29,10 +30,12 @@ SCREENS = os.environ.get("GATEWAY_SCREENS", "")
 class Served:
     """The pages on a port of their own, until `stop`."""
 
-    def __init__(self, database: Database, workshop: Workshop | None = None) -> None:
-        self.port = free_port()
+    def __init__(
+        self, database: Database, workshop: Workshop | None = None, *, port: int = 0, provider: Provider | None = None
+    ) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        app = make_app(database, clock=lambda: NOW, public_url=self.url, workshop=workshop)
+        app = make_app(database, clock=lambda: NOW, public_url=self.url, workshop=workshop, provider=provider)
         self._server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_config=None, lifespan="off"))
         self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve()), daemon=True)
         self._thread.start()

@@ -355,6 +355,33 @@ def test_turning_it_off_asks_for_password_and_code(
     assert secret
 
 
+def test_over_https_every_cookie_of_a_login_is_bound_to_the_host(
+    who: User, clock: Clock, database: Database, workshop: Workshop
+) -> None:
+    give_factor(database, workshop, who)
+    secure = make_app(database, clock=clock, public_url="https://mail.alfa.example", workshop=workshop)
+    browser = TestClient(secure, base_url="https://mail.alfa.example", follow_redirects=False)
+    page = browser.get("/login")
+    csrf = re.search(r'name="csrf" value="([\w-]+)"', page.text)
+    assert csrf
+    form = {"csrf": csrf[1], "email": who.email, "password": PASSWORD}
+    answer = browser.post("/login", data=form, headers={"origin": "https://mail.alfa.example"})
+    given = page.headers.get_list("set-cookie") + answer.headers.get_list("set-cookie")
+    assert {cookie.partition("=")[0] for cookie in given} == {"__Host-gw_form", "__Host-gw_step"}
+    for cookie in given:
+        assert all(part in cookie for part in ("HttpOnly", "Secure", "Path=/", "SameSite=lax")), cookie
+        assert "Domain" not in cookie
+
+
+def test_a_page_with_a_secret_in_it_is_kept_nowhere_and_runs_nothing(app: FastAPI, who: User) -> None:
+    browser, at = logged_in(app, who), "/account/second-step"
+    browser.post(f"{at}/begin", at, password=PASSWORD)
+    answer = browser.client.get(at)
+    assert "<svg" in answer.text and answer.headers["cache-control"] == "no-store"
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert not re.search(r"\s(?:style|on\w+)=|<style|<script(?! src=)", answer.text)
+
+
 # -- administrators
 
 

@@ -99,6 +99,17 @@ def test_lists_print_for_people_and_as_json(shell: Shell) -> None:
     assert re.search(r"^acme +Acme Servicii SRL +ro ", shell("tenant", "list").out, re.M)
 
 
+def test_the_operator_takes_a_login_back(shell: Shell) -> None:
+    assert shell("user", "totp", "reset", "ana@acme.test", "--json").json == {"email": "ana@acme.test", "had": False}
+    assert shell("user", "logout", "ana@acme.test", "--json").json == {"email": "ana@acme.test", "ended": 0}
+    assert shell("user", "unlink", "ana@acme.test", "--json").json == {"email": "ana@acme.test", "unlinked": 0}
+    assert "no user" in shell("user", "totp", "reset", "nobody@acme.test", status=1).err
+    shell("user", "totp", "demand")
+    assert shell("tenant", "show", "acme", "--json").json["options"] == {"second_step": True}
+    shell("user", "totp", "demand", "--off")
+    assert shell("tenant", "show", "acme", "--json").json["options"] == {}
+
+
 def test_settings_are_checked_before_they_are_kept(shell: Shell) -> None:
     assert "time zone 'Mars/X'" in shell("tenant", "set", "acme", "--timezone", "Mars/X", status=1).err
     assert "taken by the gateway" in shell("tenant", "add", "send", "--company", "X", status=1).err

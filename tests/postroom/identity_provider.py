@@ -57,6 +57,7 @@ class IdentityProvider:
     def __post_init__(self) -> None:
         self.key = self.published = make_key("k1")
         self._codes: dict[str, Granted] = {}
+        self.location = "http://127.0.0.1:9/elsewhere"  # of its redirects
         provider = self
 
         class Desk(BaseHTTPRequestHandler):
@@ -71,7 +72,7 @@ class IdentityProvider:
             def _say(self, answer: tuple[int, bytes]) -> None:
                 self.send_response(answer[0])
                 self.send_header("content-type", "application/json")
-                self.send_header("location", "http://127.0.0.1:9/elsewhere")
+                self.send_header("location", provider.location)
                 self.send_header("content-length", str(len(answer[1])))
                 self.end_headers()
                 self.wfile.write(answer[1])
@@ -108,6 +109,9 @@ class IdentityProvider:
         self.asked.append(name)
         if name in self.answers:
             return self.answers[name]()
+        if name == "/authorize":  # who comes is logged in here already
+            self.location = self.log_in(path)
+            return 302, b""
         if name == "/.well-known/openid-configuration":
             return 200, json.dumps(self._document() | self.document).encode()
         if name == "/keys":
