@@ -115,7 +115,7 @@ def _check_options(options: Mapping[str, Any]) -> None:
                 _check_limit(per, most)
         for retry in (value or {}).values() if name == ROUTE_RETRY else ({name: value},):
             _check_retry(retry)
-        if name == "second_step" and value not in SIGNATURES:
+        if name == "second_step" and value not in (None, True, False):
             raise _refuse(f"the second step {value!r} is neither demanded nor not")
         if name == "einvoice" and value not in EINVOICES:
             raise _refuse(f"the e-invoice {value!r} is not known; write factur-x, or none for ordinary PDFs")
