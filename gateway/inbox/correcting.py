@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select
 
 from gateway.mail.address import Address, parse_address
 from gateway.mail.reasons import VOCABULARY
@@ -24,7 +24,7 @@ from gateway.outbound.submission import Door, accept_document
 from gateway.outbound.suppression import get_suppressed
 from gateway.store.customers import MAILED, Contact, get_customer, list_contacts, put_contact
 from gateway.store.database import Transaction, from_ms, to_ms
-from gateway.store.documents import StoredDocument
+from gateway.store.documents import StoredDocument, these_documents
 from gateway.store.events import add_event
 from gateway.store.reminding import COMPOSED
 from gateway.store.schema import contact, delivery, document, event, message, thread
@@ -169,7 +169,7 @@ def _documents(tx: Transaction, tenant_id: str, keys: list[tuple[str, str]]) -> 
         document.c.customer_key, document.c.currency, document.c.balance, document.c.status,
         func.substr(document.c.body, 1, len(COMPOSED)).label("head"),
     )  # fmt: skip
-    where = (document.c.tenant_id == tenant_id) & tuple_(document.c.type, document.c.document_id).in_(keys)
+    where = these_documents(tenant_id, keys)
     return {(row[0], row[1]): row for row in tx.all(select(*columns).where(where))} if keys else {}
 
 

@@ -10,11 +10,12 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, func, or_, select
 
 from gateway.inbox.search_values import THOUSANDTHS, find_amounts
 from gateway.mail.folding import fold, words
 from gateway.store.database import Transaction, need_time
+from gateway.store.documents import these_documents
 from gateway.store.schema import customer, delivery, document, message, note, tenant, thread
 from gateway.store.search_index import spell
 from gateway.store.search_spelling import Spelt
@@ -65,7 +66,7 @@ def _documents(
     query = select(*(document.c[name] for name in names), func.coalesce(customer.c.name, "")).join_from(
         document, customer, whose, isouter=True
     )
-    where = (document.c.tenant_id == tenant_id) & tuple_(document.c.type, document.c.document_id).in_(keys)
+    where = these_documents(tenant_id, keys)
     return {(row[0], row[1]): row[2:] for row in tx.all(query.where(where))}
 
 

@@ -4,11 +4,12 @@ A document is known by (tenant, type, the billing system's id). Its PDF is kept 
 so the same bytes serve the mail, every reminder and the download (S5). Written by the door and by rendering.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import ColumnElement, bindparam, false, insert, or_, select, update
 
 from gateway.store.database import Prepared, Question, Transaction, from_ms, need_time, to_ms
 from gateway.store.schema import document, pdf, revision
@@ -217,3 +218,12 @@ def list_pdfs(tx: Transaction, tenant_id: str, type: str, document_id: str) -> l
     columns = (pdf.c.sha256, pdf.c.filename, pdf.c.created_at)
     rows = tx.all(select(*columns).where(where).order_by(pdf.c.created_at, pdf.c.sha256).limit(100))
     return [KeptPdf(row[0], row[1], need_time(row[2])) for row in rows]
+
+
+def these_documents(tenant_id: str, keys: Iterable[tuple[str, str]]) -> ColumnElement[bool]:
+    """Documents of a tenant by (type, id), found by their key: SQLite reads the whole tenant for pairs in a list."""
+    by_type: dict[str, list[str]] = {}
+    for type, id in keys:
+        by_type.setdefault(type, []).append(id)
+    parts = [(document.c.type == type) & document.c.document_id.in_(ids) for type, ids in by_type.items()]
+    return (document.c.tenant_id == tenant_id) & or_(false(), *parts)
