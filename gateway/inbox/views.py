@@ -131,6 +131,11 @@ class ThreadView:
         """The mark of this state: `replying.what_changed` says what happened after it."""
         return self.events[-1].id if self.events else ""
 
+    @property
+    def assignee(self) -> str:
+        """The name of whose it is; "" for nobody's."""
+        return self.people.get(self.thread.assignee, "")
+
     def entries(self) -> tuple[MessageView | Note, ...]:
         """Mail and notes in the order in which they came."""
         both: list[MessageView | Note] = [*self.messages, *self.notes]

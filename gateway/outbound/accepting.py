@@ -6,7 +6,7 @@ document, idempotency keys, suppressed recipients. The answer says in words what
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from gateway.mail.reply import Refused
@@ -30,8 +30,11 @@ from gateway.store.events import add_event
 from gateway.store.idempotency import Remembered, find_key, remember_key
 from gateway.store.messages import DATED, Message, add_message
 from gateway.store.threads import add_thread, open_thread, thread_of_document, touch_if_still, touch_thread
+from gateway.store.undoing import UNDO_MS
 
 NO_ADDRESS = "no_address"  # the chip of a thread whose document nobody can be sent
+
+UNDO = timedelta(milliseconds=UNDO_MS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +251,10 @@ def _answer(tx: Transaction, now_ms: int, desk: Desk, ready: Ready, at: datetime
         cancel(tx, now_ms, message.tenant_id, (message.id, 0), "X-AR-Test: nothing leaves")
         return f"Test {message.id}, thread {message.thread_id}: everything is right, nothing leaves"
     if at > now:
-        data = {"why": ready.control.event or "scheduled", "until": at.isoformat()}
-        add_event(tx, now_ms, message.tenant_id, "message.held", thread_id=message.thread_id,
-                  message_id=message.id, data=data)  # fmt: skip
+        if at - now > UNDO:  # a hold that is over before anybody could read of it is no news
+            data = {"why": ready.control.event or "scheduled", "until": at.isoformat()}
+            add_event(tx, now_ms, message.tenant_id, "message.held", thread_id=message.thread_id,
+                      message_id=message.id, data=data)  # fmt: skip
         return _held(message.id, at, now, desk)
     text = f"Queued {message.id}, thread {message.thread_id}"
     return f"{text}, template {message.template}" if ready.document is not None else text

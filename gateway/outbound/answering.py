@@ -16,7 +16,6 @@ from typing import Any
 from gateway.mail.header import date as date_field
 from gateway.mail.header_mailboxes import Mailbox
 from gateway.mail.reply import Refused
-from gateway.outbound.accepting import keep
 from gateway.outbound.attachments import Attachment
 from gateway.outbound.brand import Brand
 from gateway.outbound.branding import frame_fields, needs
@@ -27,7 +26,7 @@ from gateway.outbound.placing import About
 from gateway.outbound.rendered import Rendered
 from gateway.outbound.rendered import compose as compose_mail
 from gateway.outbound.signature import signature_of
-from gateway.outbound.submission import Door, at_desk, terms_of
+from gateway.outbound.submission import Door, at_desk, keep_handed
 from gateway.store.database import new_id
 from gateway.store.messages import EIGHT_BIT, OWN_SERVER, SMTPUTF8, Message
 from gateway.store.tenants import Tenant
@@ -77,7 +76,7 @@ async def accept_answer(door: Door, answer: Answer, now: datetime) -> Receipt:
     async def take(desk: Desk) -> Receipt:
         ready = await asyncio.to_thread(_prepare, door, desk, answer, now)
         handed = Handed(answer.tenant_id, answer.by, ready.recipients, b"")
-        return await door.database.write(keep, terms_of(door), desk, handed, ready, now)
+        return await door.database.write(keep_handed, door, desk, handed, ready, now)
 
     return await at_desk(door, answer.tenant_id, take)
 

@@ -83,7 +83,7 @@ async def accept(door: Door, handed: Handed, now: datetime) -> Receipt:
 
     async def take(desk: Desk) -> Receipt:
         ready = await _prepare_within(door, desk, handed, now)
-        return await door.database.write(_keep, door, desk, handed, ready, now)
+        return await door.database.write(keep_handed, door, desk, handed, ready, now)
 
     try:
         return await at_desk(door, handed.tenant_id, take)
@@ -141,7 +141,8 @@ async def at_desk(door: Door, tenant_id: str, take: Callable[[Desk], Awaitable[R
 
 
 @foresees(lambda _door, desk, _handed, ready, _now: questions_of(desk, ready))
-def _keep(tx: Transaction, door: Door, desk: Desk, handed: Handed, ready: Ready, now: datetime) -> Receipt:
+def keep_handed(tx: Transaction, door: Door, desk: Desk, handed: Handed, ready: Ready, now: datetime) -> Receipt:
+    """`accepting.keep` on this node's terms, with what it will ask said beforehand. Raises as that does."""
     return keep(tx, terms_of(door), desk, handed, ready, now)
 
 

@@ -81,7 +81,7 @@ def _make_api(config: Config, workshop: Workshop, clock: Callable[[], datetime],
     wanted = config.submission
     capacity = Capacity(wanted.max_memory, config.data_path, config.min_free)
     most = seat.share(config.web.api_requests)
-    return Api(workshop.door, clock, workshop.run, wanted.max_message, most, capacity)
+    return Api(workshop, clock, wanted.max_message, most, capacity)
 
 
 async def _listen_submission(

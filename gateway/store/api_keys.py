@@ -21,7 +21,8 @@ from gateway.store.schema import api_key
 
 SCOPES = (
     "messages:write", "messages:read", "documents:write", "documents:read", "threads:write", "threads:read",
-    "customers:write", "customers:read", "suppressions:write", "suppressions:read", "templates:read", "events:read",
+    "customers:write", "customers:read", "suppressions:write", "suppressions:read", "templates:write", "templates:read",
+    "events:read",
 )  # fmt: skip
 COARSE = timedelta(hours=1)  # how exactly is known when a key was used last
 MOST_KEYS = 100  # of a tenant, revoked ones aside

@@ -14,7 +14,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.mail.reply import OUR_FAULT, Refused
 from gateway.store.database import StoreUnavailable
-from gateway.web.api import customers, documents, feed, messages, suppressions, templates, threads
+from gateway.web.api import (
+    customers,
+    documents,
+    feed,
+    me,
+    messages,
+    suppressions,
+    templates,
+    thread_acts,
+    threads,
+)
 from gateway.web.api.bodies import wrong_fields
 from gateway.web.api.callers import WINDOW, Api, ApiError, api_of
 from gateway.web.api.description import describe, operation_id
@@ -22,7 +32,7 @@ from gateway.web.api.problems import problem, refusal
 from gateway.wire.workers import WorkerFailed
 
 log = structlog.get_logger()
-ROUTERS = (documents, messages, threads, customers, suppressions, templates, feed)
+ROUTERS = (documents, messages, threads, thread_acts, customers, suppressions, templates, feed, me)
 
 
 def make_api(api: Api) -> FastAPI:

@@ -4,13 +4,17 @@ Read by the routes of `web.api`, and shown in the OpenAPI document. What a membe
 """
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from gateway.settings.templates import TEXT_LIMIT
+from gateway.store.notes import NOTE_LENGTH
 
 Text = Annotated[str, Field(max_length=998)]
 Line = Annotated[str, Field(max_length=320)]
+OwnText = Annotated[str, Field(max_length=TEXT_LIMIT)]
 MetaKey = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,50}$")]
 
 
@@ -112,6 +116,53 @@ class AskedMove(Asked):
 
     message_id: Annotated[str, Field(max_length=20)]
     thread_id: Annotated[str, Field(max_length=20)]
+
+
+class AskedSnooze(Asked):
+    """Until when a thread is out of the way."""
+
+    until: AwareDatetime
+
+
+class AskedAssignment(Asked):
+    """Whose a thread is."""
+
+    to: Annotated[Line, Field(description="a user's e-mail; empty: nobody's")]
+
+
+class AskedTag(Asked):
+    """A tag."""
+
+    tag: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class AskedPromise(Asked):
+    """What a customer promised."""
+
+    on: date
+    amount: Annotated[str, Field(max_length=40, description="when only a part was promised: 1200.00")] = ""
+
+
+class AskedNote(Asked):
+    """What clerks are to know."""
+
+    text: Annotated[str, Field(min_length=1, max_length=NOTE_LENGTH)]
+
+
+class AskedUndo(Asked):
+    """What is undone."""
+
+    undo: Annotated[str, Field(max_length=20, description="`undo` of an act's answer")]
+
+
+class AskedTexts(Asked):
+    """What a tenant says in a template; a part that is left out stays, an empty one follows the product."""
+
+    subject: OwnText | None = None
+    preheader: OwnText | None = None
+    title: OwnText | None = None
+    text: OwnText | None = None
+    button: OwnText | None = None
 
 
 def to_json(value: Any) -> bytes:

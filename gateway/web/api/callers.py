@@ -19,6 +19,7 @@ from fastapi import Request
 
 from gateway.mail.reply import Reply
 from gateway.outbound.submission import Door
+from gateway.settings.workshop import Workshop
 from gateway.store.api_keys import COARSE, ApiKey, find_api_key, looks_right, note_used
 from gateway.store.database import StoreUnavailable, Transaction
 from gateway.store.tenants import Tenant, get_tenant
@@ -65,9 +66,8 @@ class Counted:
 class Api:
     """The API's share of the house. Used from its event loop only."""
 
-    door: Door
+    workshop: Workshop
     clock: Callable[[], datetime]
-    render: Callable[..., Awaitable[Any]]  # runs a function in a worker that may render
     max_body: int = 25 * 2**20  # bytes
     per_minute: int = 600  # requests of a key
     capacity: Capacity = field(default_factory=Capacity)  # of bodies in memory
@@ -75,6 +75,16 @@ class Api:
     wrong: LoginLimits = field(default_factory=lambda: LoginLimits(_WRONG_KEYS, ()))
     known: "OrderedDict[bytes, tuple[ApiKey, Tenant, datetime]]" = field(default_factory=OrderedDict)
     counts: "OrderedDict[str, Counted]" = field(default_factory=OrderedDict)
+
+    @property
+    def door(self) -> Door:
+        """Where mail is handed over."""
+        return self.workshop.door
+
+    @property
+    def render(self) -> Callable[..., Awaitable[Any]]:
+        """Runs a function in a worker that may render."""
+        return self.workshop.run
 
 
 def api_of(request: Request) -> Api:
@@ -84,7 +94,7 @@ def api_of(request: Request) -> Api:
 
 
 def need(scope: str) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
-    """The dependency of a route: a caller whose key has the scope. Raises ApiError 401, 403 or 429."""
+    """The dependency of a route: a caller whose key has the scope ("": any). Raises ApiError 401, 403 or 429."""
 
     async def caller(request: Request) -> Caller:
         api = api_of(request)
@@ -92,7 +102,7 @@ def need(scope: str) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
         request.state.rate = _count(api, found.key, api.clock())
         if request.state.rate["left"] < 0:
             raise ApiError(429, retry=request.state.rate["resets"])
-        if scope not in found.key.scopes:
+        if scope and scope not in found.key.scopes:
             words = f"the API key lacks the scope {scope}; it has {', '.join(found.key.scopes)}"
             raise ApiError(403, Reply(550, "5.7.1", words))
         if found.tenant.suspended:

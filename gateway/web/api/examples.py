@@ -24,5 +24,11 @@ EXAMPLES: Mapping[str, Any] = {
     "AskedEvent": {"type": "invoice.updated", "document": _NAME},
     "AskedPreview": {"document": _NAME, "language": "en"},
     "AskedSuppression": {"reason": "blocked", "note": "left the company"},
+    "AskedSnooze": {"until": "2026-12-08T09:00:00+02:00"},
+    "AskedAssignment": {"to": ""},
+    "AskedTag": {"tag": "lawyer"},
+    "AskedPromise": {"on": "2026-12-08", "amount": "500.00"},
+    "AskedNote": {"text": "Ana calls back on Friday."},
+    "AskedTexts": {"subject": "Factura {{ number }}"},
     "AskedContact": {"role": "cc", "name": "Ion Munteanu"},
 }  # fmt: skip

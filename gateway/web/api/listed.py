@@ -1,8 +1,11 @@
 """The JSON of the API's lists: a page with the cursor of the next one, and the entries that only lists have."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from gateway.web.api.shapes import At, CustomerShown, Shown, SuppressionShown, TemplateShown, ThreadShown
+from pydantic import Field
+
+from gateway.web.api.shapes import At, CustomerShown, Shown, SuppressionShown, ThreadShown
+from gateway.web.api.template_shapes import TemplateShown
 
 
 class LineShown(Shown):
@@ -73,6 +76,22 @@ class Threads(Page):
 
     data: list[LineShown]
     counts: dict[str, int]
+
+
+class FoundLine(Shown):
+    """A thread that was found; `snippet` are the words around what matched, in `message_id` ("": the thread itself)."""
+
+    line: LineShown
+    message_id: str
+    snippet: Annotated[list[tuple[str, bool]], Field(description="text, and whether it is what was looked for")]
+
+
+class Found(Page):
+    """Threads that a query finds. `behind`: seconds of news that the index lacks; `complete`: it holds all threads."""
+
+    data: list[FoundLine]
+    behind: int
+    complete: bool
 
 
 class Customers(Page):

@@ -18,7 +18,7 @@ from gateway.outbound.message_acts import cancel_message, retry_message
 from gateway.outbound.queue_list import Filter, page_deliveries
 from gateway.outbound.request_preview import preview
 from gateway.outbound.requests import MAIL, Piece, Wanted, take
-from gateway.web.api import listed, shapes
+from gateway.web.api import listed, shapes, template_shapes
 from gateway.web.api.asked import AskedEvent, AskedMessage, AskedPreview, to_json
 from gateway.web.api.bodies import JSON, body_of, digest_of, media_type, read_body
 from gateway.web.api.callers import ApiError, Caller, api_of, need
@@ -132,7 +132,9 @@ async def report_event(request: Request, caller: Writing) -> Response:
     return took(await take(api.door, wanted, api.clock()))
 
 
-@router.post("/messages:preview", response_model=shapes.PreviewShown, openapi_extra=takes({JSON: "AskedPreview"}))
+@router.post(
+    "/messages:preview", response_model=template_shapes.PreviewShown, openapi_extra=takes({JSON: "AskedPreview"})
+)
 async def preview_message(request: Request, caller: Writing) -> Response:
     """A document's mail as it would be; nothing is stored or sent."""
     media_type(request, (JSON,))
@@ -143,7 +145,7 @@ async def preview_message(request: Request, caller: Writing) -> Response:
         api.door, api.render, caller.tenant.id, split_name(body.document), tuple(body.to), api.clock(),
         template=body.template, language=body.language or "", attach_pdf=body.attach_pdf,
     )  # fmt: skip
-    return answer(shapes.PreviewShown, seen)
+    return answer(template_shapes.PreviewShown, seen)
 
 
 @router.get("/messages/{message_id:gwid}", response_model=shapes.MessageShown)

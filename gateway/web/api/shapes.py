@@ -56,6 +56,29 @@ class Changed(Shown):
     changed: int
 
 
+class Acted(Changed):
+    """What an act changed; `undo` takes it back for ten seconds, "" when nothing was changed."""
+
+    undo: str
+
+
+class NoteMade(Shown):
+    """A note."""
+
+    note_id: str
+
+
+class KeyShown(Shown):
+    """The API key of a request, and whose it is."""
+
+    tenant: str
+    company: str
+    label: str
+    prefix: str
+    scopes: list[str]
+    expires_at: At | None
+
+
 class DocumentShown(Shown):
     """A document as it was handed over last."""
 
@@ -173,12 +196,28 @@ class ThreadShown(Shown):
     unread: int
     last_at: At
     created_at: At
+    lane: str
+    snoozed_until: At | None
+    promised_on: str
+    promised_amount: str
+
+
+class NoteShown(Shown):
+    """A clerk's note."""
+
+    id: str
+    author: str
+    text: str
+    created_at: At
 
 
 class WholeThread(Shown):
-    """A thread with all that belongs to it."""
+    """A thread with all that belongs to it; `assignee` is the name of whose it is."""
 
     thread: ThreadShown
+    assignee: str
+    tags: list[str]
+    notes: list[NoteShown]
     messages: list[MessageShown]
     events: list[EventShown]
 
@@ -221,38 +260,14 @@ class SuppressionShown(Shown):
     expires_at: At | None
 
 
-class TemplateShown(Shown):
-    """A template as the tenant has it."""
-
-    template: str
-    enabled: bool
-    attach_pdf: bool
-    automatic: bool
-    changed: list[str]
-    events: list[str]
-
-
-class PreviewShown(Shown):
-    """A mail as it would be."""
-
-    template: str
-    language: str
-    recipients: list[str]
-    subject: str
-    text: str
-    html: str
-
-
 def answer(model: type[BaseModel], value: Any, code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A value as JSON."""
     made = model.model_validate(value, from_attributes=True)
     return Response(made.model_dump_json(by_alias=True), code, dict(headers or {}), "application/json")
 
 
-_ALONE = (
-    asked.AskedMessage, asked.AskedEvent, asked.AskedPreview, asked.AskedSuppression, asked.AskedContact,
-    asked.AskedMove, Document, Problem,
-)  # fmt: skip
+_BODIES = [one for one in vars(asked).values() if isinstance(one, type) and issubclass(one, asked.Asked)]
+_ALONE: list[type[BaseModel]] = [*_BODIES, Document, Problem]
 
 
 def schemas() -> dict[str, Any]:

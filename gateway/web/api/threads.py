@@ -1,35 +1,31 @@
-"""Threads of the A/R inbox over HTTP: the views, one thread, and what people do with it.
+"""Threads of the A/R inbox over HTTP: the views, one thread; `thread_acts` has what people do with them.
 
 The same functions as the pages', within the key's tenant: what is another's is not found.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
-from gateway.inbox.acting import Done, close, mark_spam, reopen, wait
-from gateway.inbox.deciding import move
 from gateway.inbox.evidence import read_evidence
 from gateway.inbox.listing import SCHEDULED, list_page
 from gateway.inbox.listing import VIEWS as ALL_VIEWS
 from gateway.inbox.reading import read_thread
+from gateway.inbox.search import search
+from gateway.inbox.search_grammar import LONGEST
 from gateway.mail.reply import Refused, Reply
 from gateway.outbound.printing import print_evidence
 from gateway.web.api import listed, shapes
-from gateway.web.api.asked import AskedMove
-from gateway.web.api.bodies import JSON, body_of, media_type, read_body
 from gateway.web.api.callers import ApiError, Caller, api_of, need
-from gateway.web.api.routing import PROBLEMS, Limit, gives_file, takes
+from gateway.web.api.routing import PROBLEMS, Limit, gives_file
 from gateway.web.api.shapes import answer
 from gateway.web.evidence import zipped
 
 VIEWS = tuple(view for view in ALL_VIEWS if view not in ("mine", SCHEDULED))  # a key is no person; see /deliveries
 router = APIRouter(tags=["threads"], responses=PROBLEMS)
 Reading = Annotated[Caller, Depends(need("threads:read"))]
-Writing = Annotated[Caller, Depends(need("threads:write"))]
 Cursor = Annotated[str, Query(pattern=r"^([0-9-]{1,15}\.[0-9a-z]{20})?$", description="a cursor: `next` of a page")]
 
 
@@ -48,6 +44,21 @@ async def list_threads(
         list_page, caller.tenant.id, view=view, cursor=cursor, limit=limit
     )  # fmt: skip
     return answer(listed.Threads, {"data": page.lines, "next": page.cursor or None, "counts": page.counts})
+
+
+@router.get("/search", response_model=listed.Found)
+async def search_threads(
+    request: Request,
+    caller: Reading,
+    q: Annotated[str, Query(min_length=1, max_length=LONGEST, description="words and operators: docs/operations.md")],
+    cursor: Annotated[str, Query(pattern=r"^[0-9]{0,18}$", description="a cursor: `next` of a page")] = "",
+    limit: Limit = 50,
+) -> Response:
+    """The threads that a query finds, the latest first; the language of the page's search and of the commands."""
+    api = api_of(request)
+    page = await api.door.database.read(search, api.clock(), caller.tenant.id, q, cursor=cursor, limit=limit)
+    return answer(listed.Found, {"data": page.lines, "next": page.cursor or None, "behind": page.behind,
+                                 "complete": page.complete})  # fmt: skip
 
 
 @router.get("/threads/{thread_id:gwid}", response_model=shapes.WholeThread)
@@ -75,44 +86,3 @@ async def get_evidence(
     async with api.packing:
         draw = partial(api.render, print_evidence)
         return await zipped(api.door.database, found, language or tenant.language, draw)
-
-
-@router.post("/threads/{thread_id:gwid}:close", response_model=shapes.Changed)
-async def close_one(request: Request, caller: Writing, thread_id: str) -> Response:
-    """Be done with a thread; 0 changed when it was closed already."""
-    return await _do(request, caller, close, thread_id)
-
-
-@router.post("/threads/{thread_id:gwid}:reopen", response_model=shapes.Changed)
-async def reopen_one(request: Request, caller: Writing, thread_id: str) -> Response:
-    """Put a thread back on the list; 0 changed when it is there already."""
-    return await _do(request, caller, reopen, thread_id)
-
-
-@router.post("/threads/{thread_id:gwid}:wait", response_model=shapes.Changed)
-async def wait_one(request: Request, caller: Writing, thread_id: str) -> Response:
-    """The customer is to answer; the thread opens by itself when mail comes."""
-    return await _do(request, caller, wait, thread_id)
-
-
-@router.post("/threads/{thread_id:gwid}:spam", response_model=shapes.Changed)
-async def spam_one(request: Request, caller: Writing, thread_id: str) -> Response:
-    """Mail that comes to it is kept and opens nothing; `:reopen` takes that back."""
-    return await _do(request, caller, mark_spam, thread_id)
-
-
-@router.post("/threads:move", response_model=shapes.Changed, openapi_extra=takes({JSON: "AskedMove"}))
-async def move_one(request: Request, caller: Writing) -> Response:
-    """Put a mail that came into the thread that it belongs to."""
-    media_type(request, (JSON,))
-    async with body_of(request) as raw:
-        body = await read_body(raw, AskedMove)
-    api = api_of(request)
-    await api.door.database.write(move, api.clock(), caller.tenant.id, body.message_id, body.thread_id, caller.by)
-    return answer(shapes.Changed, {"changed": 1})
-
-
-async def _do(request: Request, caller: Caller, act: Callable[..., Done], thread_id: str) -> Response:
-    api = api_of(request)
-    done = await api.door.database.write(act, api.clock(), caller.tenant.id, [thread_id], caller.by)
-    return answer(shapes.Changed, {"changed": len(done.threads)})
