@@ -139,7 +139,7 @@ async def open_house(
         if seat.first:
             poller, index = make_poller(config, reception, seal, clock), Indexing(database, config.node, clock)
             _run_beside(stack, ReminderRuns(door, clock).run(), poller.run(), index.run(), keep_waking(database, clock))
-        shop = make_workshop(config, door, seal, workers, router, reception, resolver, clock)
+        shop = make_workshop(config, door, seal, workers, router, reception, resolver, clock, https_port)
         ports = await open_doorsteps(stack, config, door, reception, database, letterhead, clock, seat, shop)
         _say_ready(config, seat, ports)
         yield House(config, ports, database, door, delivery, seal)

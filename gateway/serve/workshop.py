@@ -20,7 +20,8 @@ from gateway.outbound.routing import Router
 from gateway.outbound.server_trial import Step, Trial, try_server
 from gateway.outbound.submission import Door
 from gateway.outbound.tenant_routes import TenantRoutes
-from gateway.serve.parts import house_names, make_asker
+from gateway.outbound.webhooks import send_now
+from gateway.serve.parts import house_names, make_asker, make_post
 from gateway.serve.polling import allowed
 from gateway.serve.receiving import names_of
 from gateway.settings.workshop import Workshop
@@ -28,6 +29,7 @@ from gateway.store.domains import StoredDomain, list_keys
 from gateway.store.mailboxes import Mailbox
 from gateway.store.messages import Message, get_content
 from gateway.store.sealed import Seal
+from gateway.store.webhooks import HookAttempt
 from gateway.wire.workers import WorkerPool
 
 WAIT_SECONDS = 60.0  # for a trial's mail, and for its report
@@ -35,7 +37,7 @@ WAIT_SECONDS = 60.0  # for a trial's mail, and for its report
 
 def make_workshop(
     config: Config, door: Door, seal: Seal, workers: WorkerPool, router: Router, reception: Reception,
-    resolver: Resolver, clock: Callable[[], datetime],
+    resolver: Resolver, clock: Callable[[], datetime], https_port: int = 443,
 ) -> Workshop:  # fmt: skip
     """The settings' share of a house."""
     database = door.database
@@ -67,9 +69,14 @@ def make_workshop(
         await database.write(keep, clock(), one, made)
         return made
 
+    hook = make_post(config, resolver, https_port)
+
+    async def post_event(key: tuple[str, str], event_id: str) -> HookAttempt:
+        return await send_now(database, seal, hook, clock(), key, event_id)
+
     run = partial(workers.run, seconds=config.workers.render_seconds)
     again, url = partial(_read_again, reception, clock), config.web.public_url.rstrip("/")
-    return Workshop(door, seal, house, run, server, mailbox, look, again, url)
+    return Workshop(door, seal, house, run, server, mailbox, look, again, post_event, url)
 
 
 async def _read_again(reception: Reception, clock: Callable[[], datetime], kept: Message) -> str:

@@ -17,6 +17,7 @@ from gateway.store.domains import StoredDomain
 from gateway.store.mailboxes import Mailbox
 from gateway.store.messages import Message
 from gateway.store.sealed import Seal
+from gateway.store.webhooks import HookAttempt
 from gateway.wire.workers import WorkerFailed
 
 
@@ -26,6 +27,7 @@ class Workshop:
 
     `try_server` takes a tenant's id, `try_mailbox` a mailbox; both tell step by step. `look` asks DNS about a domain.
     `read_again` reads a mail that could not be read when it came: what kind it is, "" when it still cannot be read.
+    `post_event` hands an endpoint (tenant, id) an event at once, "" one that only tries it. Raises Refused.
     """
 
     door: Door
@@ -36,6 +38,7 @@ class Workshop:
     try_mailbox: Callable[[Mailbox], AsyncIterator[Step]]
     look: Callable[[StoredDomain], Awaitable[Check]]
     read_again: Callable[[Message], Awaitable[str]]
+    post_event: Callable[[tuple[str, str], str], Awaitable[HookAttempt]]
     public_url: str = ""
     tasks: set[Any] = field(default_factory=set)  # trials that run: asyncio keeps weak references only
 

@@ -46,6 +46,7 @@ def test_an_answer_waits_ten_seconds_and_arrives_threaded(place: Place) -> None:
             scheduled = (await journey.house.database.read(list_page, journey.tenant_id, view="scheduled")).scheduled
             assert [(one.message_id, one.recipients) for one in scheduled] == [(sent.message_id, 2)]
             assert (await journey.delivery(sent.message_id))["attempts"] == 0
+            assert not await journey.events(thread, "message.held"), "ten seconds to take it back are no news"
             journey.clock.move(seconds=11)
             arrived = read((await journey.arrival("ana@client.test")).raw)
             await journey.arrival("ion@client.test")

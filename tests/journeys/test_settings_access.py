@@ -2,6 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import ClassVar
 
 import pytest
 from journeys.bench_settings import make_bench
@@ -11,7 +14,8 @@ from journeys.test_settings import ORIGIN, Admin
 from gateway.settings.workshop import Workshop
 from gateway.store.api_keys import find_api_key
 from gateway.store.database import Database
-from gateway.store.webhooks import list_endpoints, read_secrets
+from gateway.store.event_feed import Horizon, list_feed
+from gateway.store.webhooks import add_endpoint, list_endpoints, read_secrets
 from gateway.web.app import make_app
 
 
@@ -75,3 +79,45 @@ def test_an_endpoint_is_added_rotated_rewound_and_removed(
 @pytest.mark.parametrize(("url", "types"), [("http://10.0.0.1/x", ""), ("https://erp.example/", "no.such")])
 def test_what_cannot_be_an_endpoint_is_refused_in_words(admin: Admin, url: str, types: str) -> None:
     assert 'role="alert"' in admin.post("/settings/webhooks", 422, url=url, types=types)
+
+
+class Taker(BaseHTTPRequestHandler):
+    """An endpoint that refuses what it is sent first, and takes the rest."""
+
+    came: ClassVar[list[tuple[str, bytes]]] = []
+
+    def do_POST(self) -> None:
+        """One event."""
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.came.append((self.headers["webhook-id"], body))
+        code, said = (503, b"busy just now") if len(self.came) == 1 else (204, b"")
+        self.send_response(code)
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing is printed."""
+
+
+def test_an_endpoint_is_tried_and_gets_one_event_again(
+    admin: Admin, database: Database, workshop: Workshop, house: House
+) -> None:
+    server = HTTPServer(("127.0.0.1", 0), Taker)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}/hook"
+        one, _ = database.write_now(add_endpoint, NOW, workshop.seal, house.tenant, url, frozenset(), inner=True)
+        path = f"/settings/webhooks/{one.id}"
+        page = admin.post(path, 200, action="test")
+        assert "busy just now" in page and "503" in page and "Nu a primit evenimentul." in page
+        assert b'"type":"webhook.test"' in Taker.came[0][1]
+        event_id = database.read_now(list_feed, house.tenant, "", 1, Horizon("z")).events[0].id
+        page = admin.post(path, 200, action="again", event=event_id)
+        assert "A primit evenimentul." in page and Taker.came[1][0] == event_id
+        assert f'name="event" value="{event_id}"' in admin.get(path)
+        admin.post(path, 404, action="again", event="0" * 20)
+        admin.post(path, 404, action="again")
+        assert len(Taker.came) == 2
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -69,13 +69,17 @@ async def _log(request: Request, visit: Visit, endpoint_id: str, secret: str = "
 
 @router.post("/settings/webhooks/{endpoint_id}")
 async def change(request: Request, visit: Looking, form: Form, endpoint_id: str) -> Response:
-    """Turn it on again, give it a new secret, deliver once more from a day on, or remove it."""
+    """Turn it on again, give it a new secret, try it, deliver one event or all since a day again, or remove it."""
     site, tenant_id, action = site_of(request), visit.tenant.id, form.get("action", "")
     now, seal, here = site.clock(), need_workshop(request).seal, f"/settings/webhooks/{endpoint_id}"
     if action == "rotate":
         secret = await _or_404(site.database.write(rotate_secret, now, seal, tenant_id, endpoint_id))
         return await _log(request, visit, endpoint_id, secret)
     await _or_404(site.database.read(need_endpoint, tenant_id, endpoint_id))
+    if action in ("test", "again"):
+        event_id = form.get("event", "") or "none" if action == "again" else ""
+        made = await _or_404(need_workshop(request).post_event((tenant_id, endpoint_id), event_id))
+        return await _log(request, visit, endpoint_id, told=made)
     try:
         work = _work(visit, form, action)
     except Refused as refused:
