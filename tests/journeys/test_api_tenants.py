@@ -54,7 +54,7 @@ _TEXTS = "/templates/{template}/texts/{language}"
 OWN = {
     ("PUT", "/documents/{type}/{document_id}"), ("PUT", "/suppressions/{address}"), ("GET", "/templates"),
     ("GET", "/me"),
-    ("GET", _TEXTS), ("PUT", _TEXTS), ("POST", f"{_TEXTS}:preview"),
+    ("GET", _TEXTS), ("GET", f"{_TEXTS}:lint"), ("PUT", _TEXTS), ("POST", f"{_TEXTS}:preview"),
     ("POST", "/threads:undo"),  # names an act, which is another's: 409, in the test of acts
 }  # fmt: skip
 

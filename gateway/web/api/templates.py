@@ -33,11 +33,17 @@ async def list_all(request: Request, caller: Reading) -> Response:
     return answer(listed.Templates, {"data": found, "next": None})
 
 
-@router.get(TEXTS, response_model=template_shapes.TextsShown)
-async def get_texts(request: Request, caller: Reading, template: str, language: Language) -> Response:
-    """What a template says in a language, and what is wrong with it."""
+@router.get(f"{TEXTS}:lint", response_model=template_shapes.TextsShown)
+async def lint_texts(request: Request, caller: Reading, template: str, language: Language) -> Response:
+    """What a template says in a language, and what is wrong with it, as tried with every sample."""
     found = await _find(request, caller, template, language)
     return _shown(found, await texts.lint(api_of(request).workshop, found))
+
+
+@router.get(TEXTS, response_model=template_shapes.TextsShown)
+async def get_texts(request: Request, caller: Reading, template: str, language: Language) -> Response:
+    """What a template says in a language."""
+    return _shown(await _find(request, caller, template, language), ())
 
 
 @router.put(TEXTS, response_model=template_shapes.TextsShown, openapi_extra=takes({JSON: "AskedTexts"}))
