@@ -6,7 +6,7 @@ document, idempotency keys, suppressed recipients. The answer says in words what
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from gateway.mail.reply import Refused
@@ -33,8 +33,6 @@ from gateway.store.threads import add_thread, open_thread, thread_of_document, t
 from gateway.store.undoing import UNDO_MS
 
 NO_ADDRESS = "no_address"  # the chip of a thread whose document nobody can be sent
-
-UNDO = timedelta(milliseconds=UNDO_MS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +249,7 @@ def _answer(tx: Transaction, now_ms: int, desk: Desk, ready: Ready, at: datetime
         cancel(tx, now_ms, message.tenant_id, (message.id, 0), "X-AR-Test: nothing leaves")
         return f"Test {message.id}, thread {message.thread_id}: everything is right, nothing leaves"
     if at > now:
-        if at - now > UNDO:  # a hold that is over before anybody could read of it is no news
+        if to_ms(at) - now_ms > UNDO_MS:  # a hold that is over before anybody could read of it is no news
             data = {"why": ready.control.event or "scheduled", "until": at.isoformat()}
             add_event(tx, now_ms, message.tenant_id, "message.held", thread_id=message.thread_id,
                       message_id=message.id, data=data)  # fmt: skip

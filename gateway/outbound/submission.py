@@ -110,8 +110,7 @@ async def _note_refusal(door: Door, handed: Handed, refused: Refused, now: datet
 async def accept_document(door: Door, asked: Asked, now: datetime) -> Receipt:
     """Send a document that was handed over before: a reminder, or once more. Raises as `accept` does.
 
-    The receipt's `message_id` is "" when the gate of what is asked says no; then its text says why.
-    """
+    The receipt's `message_id` is "" when the gate of what is asked says no; then its text says why."""
 
     async def take(desk: Desk) -> Receipt:
         ready, stored = await _prepare_stored(door, desk, asked, now)

@@ -20,11 +20,13 @@ from gateway.outbound.routing import Router
 from gateway.outbound.server_trial import Step, Trial, try_server
 from gateway.outbound.submission import Door
 from gateway.outbound.tenant_routes import TenantRoutes
+from gateway.outbound.webhook_post import Post
 from gateway.outbound.webhooks import send_now
 from gateway.serve.parts import house_names, make_asker, make_post
 from gateway.serve.polling import allowed
 from gateway.serve.receiving import names_of
 from gateway.settings.workshop import Workshop
+from gateway.store.database import Database
 from gateway.store.domains import StoredDomain, list_keys
 from gateway.store.mailboxes import Mailbox
 from gateway.store.messages import Message, get_content
@@ -69,14 +71,16 @@ def make_workshop(
         await database.write(keep, clock(), one, made)
         return made
 
-    hook = make_post(config, resolver, https_port)
-
-    async def post_event(key: tuple[str, str], event_id: str) -> HookAttempt:
-        return await send_now(database, seal, hook, clock(), key, event_id)
-
+    post_event = partial(_post_event, database, seal, make_post(config, resolver, https_port), clock)
     run = partial(workers.run, seconds=config.workers.render_seconds)
     again, url = partial(_read_again, reception, clock), config.web.public_url.rstrip("/")
     return Workshop(door, seal, house, run, server, mailbox, look, again, post_event, url)
+
+
+async def _post_event(
+    database: Database, seal: Seal, post: Post, clock: Callable[[], datetime], key: tuple[str, str], event_id: str
+) -> HookAttempt:
+    return await send_now(database, seal, post, clock(), key, event_id)
 
 
 async def _read_again(reception: Reception, clock: Callable[[], datetime], kept: Message) -> str:
