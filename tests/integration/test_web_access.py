@@ -4,12 +4,12 @@ are enough; nothing is asked of another origin, and the pages weigh little.
 With GATEWAY_SCREENS set to a folder (docs/screens, `make screens`), pictures of every page are written there.
 """
 
-import os
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
+from integration.screens import picture
 from integration.test_web_chromium import Served, log_in
 from journeys.inbox_seed import NOW, House, open_house
 from playwright.sync_api import Page, expect
@@ -21,7 +21,6 @@ from gateway.store.database import Database, Transaction, to_ms
 from gateway.store.threads import get_thread
 
 pytestmark = pytest.mark.integration
-SCREENS = os.environ.get("GATEWAY_SCREENS", "")
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text("utf-8")
 GRAVE = ("serious", "critical")
 WEIGHT = 150 * 1024  # bytes of the inbox with all that it loads
@@ -32,7 +31,7 @@ PAGES = {
     "all": "/inbox?view=all",
     "promised": "/inbox?view=promised",
     "scheduled": "/inbox?view=scheduled",
-    "reply": "/inbox/{paid}",
+    "thread": "/inbox/{paid}",
     "bounce": "/inbox/{bounced}",
     "report": "/inbox/{late}",
     "hostile": "/inbox/{hostile}",
@@ -94,18 +93,12 @@ def test_no_page_has_a_serious_fault_of_access_or_overflows(
         complaints = log_in(page, served, language)
         for name, path in PAGES.items():
             page.goto(served.url + path.format(**house.threads))
-            picture(page, f"{name}-{language}-{width}")
+            picture(page, name, language, width)
             for summary in page.locator("main summary").all():
                 summary.click()
             assert faults(page) == [], name
             assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         assert [said for said in complaints if "404" not in said] == []  # no error, and no other origin was asked
-
-
-def picture(page: Page, name: str) -> None:
-    if SCREENS:
-        Path(SCREENS).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=str(Path(SCREENS) / f"{name}.png"), full_page=True)
 
 
 def test_axe_finds_what_is_wrong(chromium: Chromium) -> None:
@@ -133,7 +126,7 @@ def test_letters_walk_the_list_open_a_thread_and_close_it(
         page.keyboard.press("?")
         expect(page.locator("dialog.keys")).to_be_visible()
         assert faults(page) == []
-        picture(page, "keys-ro-1280")
+        picture(page, "keys")
         page.keyboard.press("Escape")
         page.keyboard.press("j")
         page.keyboard.press("j")

@@ -36,6 +36,7 @@ class Served:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         app = make_app(database, clock=lambda: NOW, public_url=self.url, workshop=workshop, provider=provider)
+        self.cookie = app.state.site.session_cookie
         self._server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_config=None, lifespan="off"))
         self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve()), daemon=True)
         self._thread.start()

@@ -32,7 +32,8 @@
 
   // a refusal is a page too: the form again, with why
   document.addEventListener("htmx:beforeSwap", event => {
-    if (form(event) && [409, 413].includes(event.detail.xhr.status)) event.detail.shouldSwap = true;
+    const asked = event.detail.requestConfig?.elt;
+    if (asked?.matches("form[data-files]") && [409, 413].includes(event.detail.xhr.status)) event.detail.shouldSwap = true;
   });
 
   document.addEventListener("htmx:sendError", event => {
