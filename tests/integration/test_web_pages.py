@@ -130,7 +130,9 @@ def test_no_page_has_a_serious_fault_of_access_or_overflows(
             path = f"/operator{name}"
             look(page, site, path[1:].replace("/", "-"), path, (language, width), wrong)
     assert wrong == []
-    assert [said for said in complaints if "400" not in said and not said.startswith("[DOM]")] == []  # no error, and no other origin was asked
+    assert [
+        said for said in complaints if "400" not in said and not said.startswith("[DOM]")
+    ] == []  # no error, and no other origin was asked
 
 
 def look(page: Page, site: Site, name: str, path: str, way: tuple[str, int], wrong: list[object]) -> None:

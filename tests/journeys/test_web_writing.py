@@ -130,10 +130,10 @@ def test_files_that_cannot_go_are_named_and_the_words_stay(admin: Admin, house: 
 
 def test_a_tenant_without_signatures_signs_nothing(admin: Admin, house: House, database: Database) -> None:
     thread_id, tenant_id = house.threads["paid"], tenant_of(database)
-    assert "Ion Munteanu · Alfa Consulting SRL" in admin.get(f"/inbox/{thread_id}/reply")
+    assert "<br>Ion Munteanu<br>Alfa Consulting SRL" in admin.get(f"/inbox/{thread_id}/reply")
     form = {"company": "Alfa Consulting SRL", "language": "ro", "timezone": "Europe/Chisinau"}
     admin.post("/settings/company", **form)
-    assert "Ion Munteanu · Alfa" not in admin.get(f"/inbox/{thread_id}/reply")
+    assert "<br>Ion Munteanu" not in admin.get(f"/inbox/{thread_id}/reply")
     where = send(admin, thread_id, []).headers["location"]
     made = database.read_now(get_message, tenant_id, parse_qs(urlsplit(where).query)["sent"][0])
     assert made is not None and made.body_text == "Vedeți fișierele."
