@@ -8,6 +8,7 @@ nothing.
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy import func, select
 
@@ -41,6 +42,7 @@ VIEWS = (*list(_LISTINGS)[:9], SCHEDULED, *list(_LISTINGS)[9:])
 COUNTED = ("todo", "mine", "unassigned", "bounced", "replies", "waiting", "promised", "snoozed")
 _CURSOR = re.compile(r"([0-9-]{1,15})\.([0-9a-z]{20})\Z")
 _REPORTS = ("bounce", "delay", "success")
+NEWS_MOST = 20  # that an open list is told of
 _SNIPPET = 200  # characters of the last mail that a list shows
 
 
@@ -86,6 +88,18 @@ def count_views(tx: Transaction, tenant_id: str, user_id: str = "-") -> dict[str
     """How many threads (and scheduled mails) each view has that is counted; `thread_lists.COUNT_MOST` at the most."""
     counts = count_listings(tx, tenant_id, {view: _of_reader(view, user_id) for view in COUNTED})
     return counts | {SCHEDULED: count_scheduled(tx, tenant_id)}
+
+
+def count_news(tx: Transaction, tenant_id: str, view: str, since: datetime, user_id: str = "-") -> int:
+    """How many threads of a view had something happen after a moment, NEWS_MOST at the most; one query.
+
+    0 for views that are not in the order of what happened last.
+    """
+    listing = _of_reader(view, user_id) if view in _LISTINGS else None
+    if listing is None or listing.by != "last_at":
+        return 0
+    latest = list_lanes(tx, tenant_id, listing, None, NEWS_MOST)
+    return sum(thread.last_at > since for thread in latest)
 
 
 def list_lines(tx: Transaction, tenant_id: str, threads: Sequence[Thread]) -> tuple[ListLine, ...]:

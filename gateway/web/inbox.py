@@ -11,11 +11,11 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
 from gateway.inbox.deciding import add_author, move
-from gateway.inbox.listing import VIEWS, count_views, list_page
+from gateway.inbox.listing import NEWS_MOST, VIEWS, count_news, count_views, list_page
 from gateway.inbox.reading import look_at, read_thread
 from gateway.inbox.timeline import timeline
 from gateway.mail.reply import Refused
-from gateway.store.database import Database
+from gateway.store.database import Database, from_ms, to_ms
 from gateway.store.presence import LOOKING, be_present, who_is_present
 from gateway.store.threads import get_thread
 from gateway.web.pages import render
@@ -44,7 +44,20 @@ async def show_list(
     user_id = visit.session.user.id
     page = await database.read(list_page, tenant_id, view=view, cursor=cursor, limit=PAGE, user_id=user_id)
     thread = await database.read(get_thread, tenant_id, one) if did and one else None
-    return render(request, "list.html", page=page, first=not cursor, did=did, one=thread, undo=undo)
+    read_at = to_ms(site_of(request).clock())
+    return render(request, "list.html", page=page, first=not cursor, did=did, one=thread, undo=undo, read_at=read_at)
+
+
+@router.get("/inbox/news")
+async def show_news(request: Request, visit: Looking, view: str = "todo", since: str = "") -> Response:
+    """What happened in a list after its page was read: a line that leads to it. 204, and no change, for nothing."""
+    if not (since.isdecimal() and len(since) < 15):
+        raise HTTPException(400)
+    database, user_id = site_of(request).database, visit.session.user.id
+    count = await database.read(count_news, visit.tenant.id, view, from_ms(int(since)), user_id)
+    if not count:
+        return Response(status_code=204)
+    return render(request, "news.html", count=count, most=NEWS_MOST, view=view if view in VIEWS else "todo")
 
 
 @router.get("/inbox/{thread_id}")

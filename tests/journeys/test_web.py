@@ -303,7 +303,8 @@ OWN = {  # of the tenant as a whole
 }  # fmt: skip
 OPEN = {  # name nothing that has an owner
     "/", "/inbox", "/bounces", "/bounces.csv", "/documents", "/customers", "/runs",
-    "/inbox/search", "/inbox/undo", "/login", "/login/code", "/login/oidc", "/login/oidc/callback", "/logout",
+    "/inbox/search", "/inbox/news", "/inbox/undo",
+    "/login", "/login/code", "/login/oidc", "/login/oidc/callback", "/logout",
     "/language", "/health", "/static/{name}",
 }  # fmt: skip
 PROVEN = {"/preferences/{token}", "/f/{token}"}  # the address itself is the proof, for customers: journeys forge it

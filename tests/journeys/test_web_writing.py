@@ -4,13 +4,14 @@ import asyncio
 import html
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from fastapi import FastAPI
 from httpx2 import Response
 from journeys.bench_settings import make_bench
-from journeys.inbox_seed import NOW, House, open_house
+from journeys.inbox_seed import NOW, House, come, open_house
 from journeys.test_settings import ORIGIN, Admin
 from sqlalchemy import select
 
@@ -142,6 +143,21 @@ def test_a_tenant_without_signatures_signs_nothing(admin: Admin, house: House, d
 def test_an_answer_of_another_tenant_cannot_be_taken_back(admin: Admin, house: House) -> None:
     foreign = house.messages["foreign answer"]
     admin.post(f"/inbox/{house.threads['paid']}/unsend", expect=404, message=foreign)
+
+
+def test_an_open_list_is_told_what_is_new(admin: Admin, house: House, database: Database) -> None:
+    page = admin.get("/inbox?view=replies")
+    asked = html.unescape(re.findall(r'hx-get="(/inbox/news[^"]+)"', page)[0])
+    assert admin.browser.get(asked).status_code == 204
+    later = NOW + timedelta(seconds=5)
+    for name in ("paid", "foreign"):
+        thread, tenant = house.threads[name], house.other if name == "foreign" else house.tenant
+        database.write_now(
+            come, house, f"new {name}", later, thread, "person", "Ana <a@b.example>", "Re", "Bună", tenant=tenant
+        )
+    assert "1 conversație are noutăți" in admin.get(asked) and "view=replies" in admin.get(asked)
+    assert admin.browser.get(asked.replace("replies", "snoozed")).status_code == 204
+    assert admin.browser.get("/inbox/news?since=x").status_code == 400
 
 
 def test_a_search_marks_what_it_found_and_is_kept(admin: Admin, house: House, database: Database) -> None:
