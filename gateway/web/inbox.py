@@ -51,10 +51,11 @@ async def show_list(
 @router.get("/inbox/news")
 async def show_news(request: Request, visit: Looking, view: str = "todo", since: str = "") -> Response:
     """What happened in a list after its page was read: a line that leads to it. 204, and no change, for nothing."""
-    if not (since.isdecimal() and len(since) < 15):
+    after = from_ms(int(since)) if since.isascii() and since.isdecimal() and len(since) < 15 else None
+    if after is None:
         raise HTTPException(400)
     database, user_id = site_of(request).database, visit.session.user.id
-    count = await database.read(count_news, visit.tenant.id, view, from_ms(int(since)), user_id)
+    count = await database.read(count_news, visit.tenant.id, view, after, user_id)
     if not count:
         return Response(status_code=204)
     return render(request, "news.html", count=count, most=NEWS_MOST, view=view if view in VIEWS else "todo")

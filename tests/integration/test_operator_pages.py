@@ -10,7 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from integration.test_web_access import faults, picture
+from integration.screens import picture
+from integration.test_web_access import faults
 from integration.test_web_chromium import Served
 from journeys.inbox_seed import NOW, PASSWORD, House, open_house
 from playwright.sync_api import Page, expect
@@ -118,7 +119,7 @@ def test_no_page_has_a_serious_fault_of_access_or_overflows(
             complaints = log_in(page, served, language)
             for name, path in PAGES.items():
                 page.goto(served.url + path.format(tenant=house.tenant))
-                picture(page, f"{name}-{language}-{width}")
+                picture(page, name, language, width)
                 for summary in page.locator("main summary").all():
                     summary.click()
                 assert faults(page) == [], (name, width)

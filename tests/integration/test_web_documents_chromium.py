@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.test_web_access import faults, picture
+from integration.screens import picture
+from integration.test_web_access import faults
 from integration.test_web_chromium import Served, log_in
 from journeys.bench_settings import make_bench
 from journeys.document_seed import seed_documents
@@ -59,7 +60,7 @@ def test_no_page_has_a_serious_fault_of_access_or_overflows(
         complaints = log_in(page, served, language)
         for name, path in pages.items():
             page.goto(served.url + path)
-            picture(page, f"{name}-{language}-{width}")
+            picture(page, name, language, width)
             for summary in page.locator("main summary").all():
                 summary.click()
             assert faults(page) == [], name
@@ -68,7 +69,7 @@ def test_no_page_has_a_serious_fault_of_access_or_overflows(
         page.click(".icon[hx-get]")
         expect(page.locator("dialog.sheet")).to_be_visible()
         expect(page.frame_locator("dialog iframe").locator("body")).to_contain_text("FA-1004")
-        picture(page, f"dialog-{language}-{width}")
+        picture(page, "dialog", language, width)
         assert faults(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert complaints == []  # no error, and no other origin was asked
