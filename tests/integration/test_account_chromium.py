@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.test_web_access import faults, picture
+from integration.screens import picture
+from integration.test_web_access import faults
 from integration.test_web_chromium import Served
 from journeys.bench_settings import make_bench
 from journeys.inbox_seed import NOW, PASSWORD, House, open_house
@@ -73,7 +74,7 @@ class Walk:
         """The page that is shown has no serious fault, wide or narrow."""
         for width in (1280, 360):
             self.page.set_viewport_size({"width": width, "height": 800})
-            picture(self.page, f"{name}-{self.language}-{width}")
+            picture(self.page, name, self.language, width)
             assert self.page.evaluate("document.documentElement.scrollWidth") <= width, name
         assert faults(self.page) == [], name
         assert self.page.locator("html").get_attribute("lang") == self.language
