@@ -14,6 +14,7 @@ from datetime import datetime
 import structlog
 
 from gateway.inbound.bounces import match_report
+from gateway.inbound.complaints import PROVEN
 from gateway.inbound.destinations import Destination, Names, named_in_header
 from gateway.inbound.evidence import CONFIDENCE
 from gateway.inbound.reception import HOPS, REPORTS, take
@@ -30,7 +31,6 @@ from gateway.store.threads import add_thread, close_thread, find_thread, open_th
 log = structlog.get_logger()
 
 CHIP = "mailbox"  # of the thread that tells of a mailbox
-PROVEN = ("certain", "strong")
 
 
 @dataclass(frozen=True, slots=True)

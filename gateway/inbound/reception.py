@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from gateway.inbound.bounces import Match, apply, match_report, match_return_path
+from gateway.inbound.complaints import is_praise, match_complaint, note_complaints
 from gateway.inbound.destinations import Destination, Names, named_in_header
 from gateway.inbound.evidence import RETURN_PATH, THREAD_ADDRESS
 from gateway.inbound.keeping import Came, detail_of, how, message_of
@@ -169,8 +170,10 @@ def _settle(
     if mail.kind in REPORTS:
         _spend_report(tx, now_ms, tenant_id, thread_id, message_id, mail, matches)
     else:
+        note_complaints(tx, now_ms, mail, matches, message_id)
         stops = bool(destination.thread_id) and destination.delivery is None and asks_to_stop(mail)
-        _note_reply(tx, now_ms, tenant_id, thread_id, message_id, mail, quiet=stops and not mail.text.strip())
+        quiet = is_praise(mail) or (stops and not mail.text.strip())
+        _note_reply(tx, now_ms, tenant_id, thread_id, message_id, mail, quiet=quiet)
         if stops:
             stop_reminders(tx, now_ms, tenant_id, thread_id, BY_MAIL, cancel)
     return Taken(tenant_id, thread_id, message_id, str(mail.kind))
@@ -188,7 +191,7 @@ def _seen_before(tx: Transaction, destination: Destination, came: Came) -> Taken
 
 def _matches(tx: Transaction, now_ms: int, destination: Destination, mail: ReceivedMail) -> list[Match]:
     if mail.kind not in REPORTS:
-        return []
+        return match_complaint(tx, now_ms, destination, mail)
     if destination.delivery is not None:
         return [match_return_path(destination.delivery, mail)]
     return match_report(tx, now_ms, destination.tenant_id, mail.report, mail) if mail.report else []
@@ -223,7 +226,7 @@ def _spend_report(
 def _note_reply(
     tx: Transaction, now_ms: int, tenant_id: str, thread_id: str, message_id: str, mail: ReceivedMail, *, quiet: bool
 ) -> None:
-    """Say in the thread what came; `quiet`: it asked for something that is done, and says nothing else."""
+    """Say in the thread what came; `quiet`: it asks nobody for anything, or for what is done."""
     type = "reply.received" if mail.kind is Kind.PERSON else "autoreply.received"
     data = {"from": mail.author, "subject": mail.subject[:200], "kind": str(mail.kind)}
     add_event(tx, now_ms, tenant_id, type, thread_id=thread_id, message_id=message_id, data=data)

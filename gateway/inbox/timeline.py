@@ -72,6 +72,7 @@ _SENTENCES: dict[str, str] = {
     "recipient.expired": msgid("%(recipient)s: given up after too long a time (%(words)s)"),
     "recipient.late": msgid("%(recipient)s: late, and still being tried (%(words)s)"),
     "recipient.unclear": msgid("%(recipient)s: sent, and no answer came; it may have arrived (%(words)s)"),
+    "recipient.complained": msgid("%(recipient)s: complained about this mail (%(kind)s, reported by %(from)s)"),
     "recipient.canceled": msgid("%(recipient)s: cancelled by %(why)s"),
     "report.ignored": msgid("%(recipient)s: a report that changes nothing (%(words)s)"),
     "message.rerouted": msgid("left from the shared address instead: %(host)s did not let us send (%(words)s)"),

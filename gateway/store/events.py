@@ -23,7 +23,7 @@ TYPES = frozenset(
     message.linked pdf.downloaded
     attempt
     recipient.accepted recipient.delivered recipient.deferred recipient.bounced recipient.suppressed
-    recipient.expired recipient.late recipient.unclear
+    recipient.expired recipient.late recipient.unclear recipient.complained
     reply.received autoreply.received report.received report.ignored
     reminder.scheduled reminder.skipped reminder.paused reminder.resumed
     promise.made promise.kept promise.broken

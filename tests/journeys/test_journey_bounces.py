@@ -262,3 +262,59 @@ def test_a_report_without_our_token_is_matched_by_message_id_and_never_suppresse
             assert [thread.chip for thread in await journey.threads(journey.other_id)] == ["unclear"]
 
     asyncio.run(run())
+
+
+def complaint(about: str, to: str, kind: str = "abuse") -> bytes:
+    """A feedback report (RFC 5965) about a mail with a Message-ID."""
+    text = f"""From: Feedback <fbl@provider.test>
+To: {to}
+Subject: FW: complaint
+Message-ID: <c-{kind}-{about[:20]}@provider.test>
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=feedback-report; boundary="=b"
+
+--=b
+Content-Type: text/plain
+
+This is an abuse report.
+
+--=b
+Content-Type: message/feedback-report
+
+Feedback-Type: {kind}
+User-Agent: Provider/1.0
+Version: 1
+Original-Rcpt-To: <ana@client.test>
+
+--=b
+Content-Type: text/rfc822-headers
+
+Message-ID: <{about}>
+To: ana@client.test
+Subject: Factura
+
+--=b--
+"""
+    return text.replace("\n", "\r\n").encode()
+
+
+def test_a_complaint_is_its_recipients_event_opens_the_thread_and_suppresses_nobody(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place) as journey:
+            sent = await journey.queue(compose(to="ana@client.test"), "ana@client.test", "bob@client.test")
+            await journey.settled(sent.message_id, "relayed")
+            own = read((await journey.arrival("ana@client.test")).raw)["Message-ID"].strip("<>")
+            inbox = f"acme@{INBOX}"
+            for kind, state in (("not-spam", "closed"), ("abuse", "open")):
+                assert (await journey.come(complaint(own, inbox, kind), inbox)).code == 250
+                assert (await journey.thread(sent.thread_id)).state == state
+            events = await journey.events(sent.thread_id, "recipient.complained")
+            assert [(one.message_id, one.number, one.data["kind"]) for one in events] == [(sent.message_id, 1, "abuse")]
+            assert (await journey.thread(sent.thread_id)).chip == "complaint"
+            assert await suppressed(journey) == []
+            forged = complaint("guessed@acme.test", inbox)
+            assert (await journey.come(forged, inbox)).code == 250
+            assert len(await journey.events(sent.thread_id, "recipient.complained")) == 1
+            assert (await journey.delivery(sent.message_id))["state"] == "relayed"
+
+    asyncio.run(run())
