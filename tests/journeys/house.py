@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from journeys.letters import SECONDS, Answer, hand_over, in_thread
 from sqlalchemy import func, select
 
+from gateway.cli.domain import make_domain
 from gateway.cli.setup import make_installation
 from gateway.config import Config, Delivery, Receiver, Submission, Web, Workers
 from gateway.demo.mails import Received
@@ -143,6 +144,11 @@ class Journey:
     async def write(self, function: Callable[..., T], *args: Any, **options: Any) -> T:
         """Do in the database what a command of the CLI does."""
         return await self.house.database.write(function, *args, **options)
+
+    async def domain(self, name: str, algorithms: tuple[str, ...] = ("rsa",), tenant_id: str = "") -> None:
+        """Give a tenant a domain with fresh keys, as the CLI does."""
+        owner = tenant_id or self.tenant_id
+        await asyncio.to_thread(make_domain, self.house.database, self.house.seal, owner, name, algorithms)
 
     # -- asking
 

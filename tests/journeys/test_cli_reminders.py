@@ -2,14 +2,15 @@
 
 import base64
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from journeys.shell import ROOT, Shell
 
 DOCUMENT = ROOT / "tests" / "corpus" / "documents" / "invoice_ro.json"
-TODAY = datetime.now(UTC).date()
+TODAY = datetime.now(ZoneInfo("Europe/Chisinau")).date()  # the tenant's
 DUE = TODAY + timedelta(days=20)
 
 

@@ -17,7 +17,7 @@ from journeys.shell import Shell
 from gateway.cli.domain import make_domain
 from gateway.outbound.dns_records import Record, house_records, sending_records
 from gateway.outbound.domain_check import House
-from gateway.outbound.key_rotation import begin
+from gateway.outbound.key_rotation import begin, make_keys
 from gateway.outbound.queue import cancel
 from gateway.store.database import to_ms
 from gateway.store.domains import StoredDomain, get_domain, list_keys
@@ -97,7 +97,14 @@ def test_mail_stays_on_the_shared_address_until_dns_has_the_key(place: Place) ->
     async def run() -> None:
         async with open_both(place) as (journey, dns):
             await become_own(journey)
-            await journey.write(make_domain, journey.house.seal, journey.tenant_id, "acme.test", ("rsa", "ed25519"))
+            await asyncio.to_thread(
+                make_domain,
+                journey.house.database,
+                journey.house.seal,
+                journey.tenant_id,
+                "acme.test",
+                ("rsa", "ed25519"),
+            )
             await wait_for(journey, False)
             author, by = await signed(journey, "one@client.test")
             assert author == f"Acme Servicii SRL <{SHARED}>"
@@ -130,7 +137,7 @@ def test_silence_of_dns_changes_nothing(place: Place) -> None:
             record = f"ar{journey.clock():%Y%m}r._domainkey.acme.test"
             dns.silent.add(record)
             await become_own(journey)
-            await journey.write(make_domain, journey.house.seal, journey.tenant_id, "acme.test", ("rsa",))
+            await journey.domain("acme.test", ("rsa",))
             await wait_for(journey, None)
             author, _ = await signed(journey, "one@client.test")
             assert AUTHOR in author
@@ -155,13 +162,13 @@ def test_an_author_without_any_key_here_stays_on_the_shared_address(place: Place
     async def run() -> None:
         async with open_journey(place) as journey:
             await become_own(journey, AUTHOR, "office@second.test")
-            await journey.write(make_domain, journey.house.seal, journey.tenant_id, "acme.test", ("rsa",))
+            await journey.domain("acme.test", ("rsa",))
             author, by = await signed(journey, "one@client.test")
             assert AUTHOR in author and {pair.split()[0] for pair in by} == {"acme.test"}
             author, by = await signed(journey, "two@client.test", "office@second.test")
             assert SHARED in author and {pair.split()[0] for pair in by} == {"gateway.test"}
             # each author is signed for by its own domain, or by the one above it
-            await journey.write(make_domain, journey.house.seal, journey.tenant_id, "second.test", ("rsa",))
+            await journey.domain("second.test", ("rsa",))
             await journey.write(add_identity, journey.clock(), journey.tenant_id, "office@ro.second.test")
             for name in ("second.test", "ro.second.test"):
                 author, by = await signed(journey, f"{name}@client.test", f"office@{name}")
@@ -179,7 +186,7 @@ def test_keys_change_when_dns_has_the_new_ones_and_the_old_ones_go_when_no_mail_
             owner, name = (OPERATOR, "gateway.test") if shared else (journey.tenant_id, "acme.test")
             if not shared:
                 await become_own(journey)
-                await journey.write(make_domain, journey.house.seal, owner, name, ("rsa", "ed25519"))
+                await journey.domain(name, ("rsa", "ed25519", owner))
             read_keys = journey.house.database.read
             old = await read_keys(list_keys, owner, name)
             publish(dns, *sending_records(name, old, NAMES), *(house_records(NAMES) if shared else ()))
@@ -188,9 +195,12 @@ def test_keys_change_when_dns_has_the_new_ones_and_the_old_ones_go_when_no_mail_
             waiting = await journey.queue(compose(to="full@client.test"), "full@client.test")
             await journey.tried(waiting.message_id)
             # new keys are made: nothing signs with them before DNS has them
-            new = await journey.write(begin, journey.clock(), journey.house.seal, owner, name)
+            new_keys = make_keys()
+            new = await journey.write(begin, journey.clock(), journey.house.seal, owner, name, new_keys)
             assert len(new) == 2 and not {k.selector for k in new} & {k.selector for k in old}
-            assert await journey.write(begin, journey.clock(), journey.house.seal, owner, name) == new, "only once"
+            assert await journey.write(begin, journey.clock(), journey.house.seal, owner, name, make_keys()) == new, (
+                "only once"
+            )
             before = (await domain_of(journey, name, owner)).checked_at
             journey.clock.move(minutes=6)
 

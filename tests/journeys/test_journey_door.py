@@ -12,7 +12,6 @@ import pytest
 from journeys.house import INBOX, PASSWORD, RETURNS, SHARED, Place, end_connections, open_journey, rename_table
 from journeys.letters import AUTHOR, compose, in_thread, read
 
-from gateway.cli.domain import make_domain
 from gateway.demo.samples import document_mail, sample_documents
 from gateway.serve.doorsteps import Ports
 from gateway.store.domains import list_keys
@@ -151,7 +150,7 @@ def test_a_tenant_that_sends_as_itself_may_use_its_identities_only_and_signs_wit
     async def run() -> None:
         async with open_journey(place) as journey:
             write, tenant_id = journey.write, journey.tenant_id
-            await write(make_domain, journey.house.seal, tenant_id, "acme.test", ("rsa", "ed25519"))
+            await journey.domain("acme.test", ("rsa", "ed25519"))
             waiting = await journey.queue(compose(to="full@client.test"), "full@client.test")
             await write(add_identity, journey.clock(), tenant_id, "facturare@acme.test")
             await write(set_tenant, tenant_id, sending="own")

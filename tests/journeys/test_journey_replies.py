@@ -1,6 +1,7 @@
 """People and their machines answer: into the right thread, opening it only when a person is needed."""
 
 import asyncio
+from datetime import date
 from email.message import EmailMessage
 
 import pytest
@@ -59,7 +60,7 @@ def test_an_out_of_office_answer_is_noted_and_opens_nothing(place: Place) -> Non
             sent = await journey.queue(compose(to="away@client.test"), "away@client.test")
             [kept] = await journey.came(sent.thread_id)
             assert kept.kind == "auto_reply"
-            assert kept.detail["absence"]["back_on"].endswith("-12-01")
+            assert date.fromisoformat(kept.detail["absence"]["back_on"]) > date.today()
             assert (await journey.thread(sent.thread_id)).state == "closed"
             assert len(await journey.events(sent.thread_id, "autoreply.received")) == 1
             assert (await journey.delivery(sent.message_id))["state"] == "relayed"

@@ -103,7 +103,7 @@ def seed(tx: Transaction) -> House:
         raw=b"From: a@b.example\r\n\r\nx",
     )
     note_node(tx, NOW, "mail.1", NOW - timedelta(days=1), REPORT)
-    measure_now(tx, NOW)
+    measure_now(tx, datetime.now(UTC))  # events are found by their ids, which are of the real clock
     return house
 
 
@@ -204,7 +204,7 @@ def test_a_tenants_limits_are_set(pages: Pages) -> None:
 
 
 def test_mail_is_measured_by_tenant_and_in_all(pages: Pages) -> None:
-    [whole] = [one for one in pages.database.read_now(list_measures, slot_of(NOW)) if one.slot == slot_of(NOW)]
+    [whole] = [one for one in pages.database.read_now(list_measures, slot_of(NOW)) if one.queued is not None][-1:]
     assert (whole.relayed, whole.failed, whole.queued) == (1, 1, 2)
     assert (whole.half, whole.most) == (4000, 4000)
     [acme] = pages.database.read_now(list_measures, slot_of(NOW), pages.house.tenant)
