@@ -20,7 +20,7 @@ from gateway.outbound.domain_check import House
 from gateway.outbound.key_rotation import begin, make_keys
 from gateway.outbound.queue import cancel
 from gateway.store.database import to_ms
-from gateway.store.domains import StoredDomain, get_domain, list_keys
+from gateway.store.domains import StoredDomain, StoredKey, get_domain, list_keys
 from gateway.store.events import list_events
 from gateway.store.schema import OPERATOR
 from gateway.store.tenants import add_identity, set_tenant
@@ -177,6 +177,10 @@ def test_an_author_without_any_key_here_stays_on_the_shared_address(place: Place
     asyncio.run(run())
 
 
+async def renew(journey: Journey, name: str, owner: str) -> list[StoredKey]:
+    return await journey.write(begin, journey.clock(), journey.house.seal, owner, name, make_keys())
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_keys_change_when_dns_has_the_new_ones_and_the_old_ones_go_when_no_mail_needs_them(
     place: Place, shared: bool
@@ -186,7 +190,7 @@ def test_keys_change_when_dns_has_the_new_ones_and_the_old_ones_go_when_no_mail_
             owner, name = (OPERATOR, "gateway.test") if shared else (journey.tenant_id, "acme.test")
             if not shared:
                 await become_own(journey)
-                await journey.domain(name, ("rsa", "ed25519", owner))
+                await journey.domain(name, ("rsa", "ed25519"), owner)
             read_keys = journey.house.database.read
             old = await read_keys(list_keys, owner, name)
             publish(dns, *sending_records(name, old, NAMES), *(house_records(NAMES) if shared else ()))
@@ -195,12 +199,9 @@ def test_keys_change_when_dns_has_the_new_ones_and_the_old_ones_go_when_no_mail_
             waiting = await journey.queue(compose(to="full@client.test"), "full@client.test")
             await journey.tried(waiting.message_id)
             # new keys are made: nothing signs with them before DNS has them
-            new_keys = make_keys()
-            new = await journey.write(begin, journey.clock(), journey.house.seal, owner, name, new_keys)
+            new = await renew(journey, name, owner)
             assert len(new) == 2 and not {k.selector for k in new} & {k.selector for k in old}
-            assert await journey.write(begin, journey.clock(), journey.house.seal, owner, name, make_keys()) == new, (
-                "only once"
-            )
+            assert await renew(journey, name, owner) == new, "only once"
             before = (await domain_of(journey, name, owner)).checked_at
             journey.clock.move(minutes=6)
 
