@@ -8,6 +8,7 @@ Raises `OAuthRefused`, whose words hold what the provider said and never a token
 
 import http.client
 import json
+import re
 import secrets
 import ssl
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ USUAL_SECONDS = 3600  # of a token whose answer names no time
 HTTP_SECONDS = 20.0
 HTTP_BYTES = 64 * 1024
 TOKEN_LIMIT = 8_000  # characters; an AUTH line takes 12,288 bytes of base64
+_DIRECTORY = re.compile(r"[A-Za-z0-9.-]{1,100}\Z")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _LASTING = ("invalid_grant", "invalid_client", "unauthorized_client", "access_denied", "invalid_scope", "consent")
 
@@ -162,6 +164,34 @@ def _refusal(status: int, answer: dict[str, Any], url: str) -> OAuthRefused:
     if lasting:
         words += "; connect the account again: gateway tenant smtp set"
     return OAuthRefused(words, lasting)
+
+
+def application(
+    provider: str, client_id: str, grant: str, scope: str, *, directory: str = "common", authorize_url: str = "",
+    token_url: str = "",
+) -> dict[str, Any]:  # fmt: skip
+    """What an account keeps of an application that is registered with a provider: known ones have their URLs, and need
+    a `scope` that this grant may ask for. Raises Refused."""
+    known = PROVIDERS.get(provider)
+    if not client_id:
+        raise _refuse("give the client id of an application that is registered with the provider")
+    if not _DIRECTORY.match(directory):
+        raise _refuse(f"{directory[:60]!r} is not a directory; write its id, or common")
+    if known and not scope:
+        raise _refuse("this provider lets no application do this by itself; a person must allow it")
+    if known:
+        authorize_url = authorize_url or known.authorize_url.format(directory=directory)
+        token_url = token_url or known.token_url.format(directory=directory)
+    for url in (token_url,) if grant == CLIENT else (authorize_url, token_url):
+        check_url(url)
+    return {
+        "auth": "oauth", "provider": provider, "grant": grant, "client_id": client_id, "scope": scope,
+        "authorize_url": authorize_url, "token_url": token_url,
+    }  # fmt: skip
+
+
+def _refuse(text: str) -> Refused:
+    return Refused(501, "5.5.4", text)
 
 
 def check_url(url: str) -> None:

@@ -4,7 +4,6 @@ Called by `gateway tenant smtp set` and by the settings pages. Refuses in words 
 is used. Google and Microsoft need a client id only; their addresses are ours (`outbound.oauth`).
 """
 
-import re
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -15,8 +14,6 @@ from gateway.store.database import Transaction, to_ms
 from gateway.store.routes import Secret, Server, begin_consent, check_server, put_server
 from gateway.store.sealed import Seal
 from gateway.store.tenants import add_identity, set_tenant
-
-_DIRECTORY = re.compile(r"[A-Za-z0-9.-]{1,100}\Z")
 
 
 def make_server(
@@ -43,23 +40,12 @@ def with_oauth(
     scope: str = "", authorize_url: str = "", token_url: str = "",
 ) -> Server:  # fmt: skip
     """The same with OAuth; URLs and scope are for a provider that is none of PROVIDERS. Raises Refused."""
-    known = oauth.PROVIDERS.get(provider)
-    if not client_id:
-        raise _refuse("give the client id of an application that is registered with the provider")
-    if not _DIRECTORY.match(directory):
-        raise _refuse(f"{directory[:60]!r} is not a directory; write its id, or common")
-    if known:
+    if known := oauth.PROVIDERS.get(provider):
         scope = scope or (known.client_scope if grant == oauth.CLIENT else known.scope)
-        if not scope:
-            raise _refuse("this provider lets no application do this by itself; a person must allow it")
-        authorize_url = authorize_url or known.authorize_url.format(directory=directory)
-        token_url = token_url or known.token_url.format(directory=directory)
-    for url in (token_url,) if grant == oauth.CLIENT else (authorize_url, token_url):
-        oauth.check_url(url)
-    return replace(
-        made, auth="oauth", provider=provider, grant=grant, client_id=client_id, authorize_url=authorize_url,
-        token_url=token_url, scope=scope,
-    )  # fmt: skip
+    kept = oauth.application(
+        provider, client_id, grant, scope, directory=directory, authorize_url=authorize_url, token_url=token_url
+    )
+    return replace(made, **kept)
 
 
 def begin_server_consent(

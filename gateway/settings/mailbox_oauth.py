@@ -4,7 +4,6 @@ Called by `gateway mailbox add` and `set`, and by the settings pages. Google and
 Refused in words, before any secret is used.
 """
 
-import re
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -26,7 +25,6 @@ IMAP = {
         "https://outlook.office365.com/.default",
     ),
 }
-_DIRECTORY = re.compile(r"[A-Za-z0-9.-]{1,100}\Z")
 
 
 def account_with_oauth(
@@ -34,23 +32,12 @@ def account_with_oauth(
     scope: str = "", authorize_url: str = "", token_url: str = "",
 ) -> Account:  # fmt: skip
     """The account with OAuth in place of a password; URLs and scope are for a provider that is none of ours."""
-    known = oauth.PROVIDERS.get(provider)
-    if not client_id:
-        raise _refuse("give the client id of an application that is registered with the provider")
-    if not _DIRECTORY.match(directory):
-        raise _refuse(f"{directory[:60]!r} is not a directory; write its id, or common")
-    if known:
+    if provider in oauth.PROVIDERS:
         scope = scope or IMAP[provider][2 if grant == oauth.CLIENT else 1]
-        if not scope:
-            raise _refuse("this provider lets no application do this by itself; a person must allow it")
-        authorize_url = authorize_url or known.authorize_url.format(directory=directory)
-        token_url = token_url or known.token_url.format(directory=directory)
-    for url in (token_url,) if grant == oauth.CLIENT else (authorize_url, token_url):
-        oauth.check_url(url)
-    return replace(
-        account, auth="oauth", provider=provider, grant=grant, client_id=client_id, scope=scope,
-        authorize_url=authorize_url, token_url=token_url,
-    )  # fmt: skip
+    kept = oauth.application(
+        provider, client_id, grant, scope, directory=directory, authorize_url=authorize_url, token_url=token_url
+    )
+    return replace(account, **kept)
 
 
 def with_password(account: Account) -> Account:

@@ -169,8 +169,10 @@ def test_children_are_forked_from_one_process_and_a_lost_one_is_replaced() -> No
     try:
         parents = {pool.run_sync(os.getppid, seconds=20) for pool in pools}
         assert len(parents) == 1 and os.getpid() not in parents
+        children = [pool.run_sync(os.getpid, seconds=20) for pool in pools]
         os.kill(parents.pop(), signal.SIGKILL)  # and its children die with it
-        time.sleep(0.2)
+        while any(Path(f"/proc/{child}").exists() for child in children):
+            time.sleep(0.01)
         for pool in pools:
             with pytest.raises(WorkerFailed):
                 pool.run_sync(tasks.add, 1, 1, seconds=10)
