@@ -129,10 +129,8 @@ QUEUE_AND_SUPPRESSION = ("outbound.queue", "outbound.queue_list", "outbound.queu
 SET_UP = tuple(
     f"outbound.{one}" for one in "https texts oauth server_account server_trial domain_watch suppression_csv".split()
 )
-_ASKED = (
-    "documents document_pdf handed handed_document message_acts printing requests request_preview template_list".split()
-)
-REQUESTS = (*(f"outbound.{name}" for name in _ASKED), "wire.capacity", "wire.workers")  # of the API
+_ASKED = "beforehand documents document_pdf handed handed_document message_acts printing requests request_preview"
+REQUESTS = (*(f"outbound.{name}" for name in _ASKED.split()), "outbound.template_list", "wire.capacity", "wire.workers")
 WRITING_MAIL = tuple(f"outbound.{one}" for one in "answering attachments letterhead signature texts".split())
 _SENT = "automation control customers desk document_mail documents handed request_preview requests submission".split()
 SENDING = tuple(f"outbound.{one}" for one in _SENT)  # documents by hand

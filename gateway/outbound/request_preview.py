@@ -1,8 +1,8 @@
 """A document's mail before it is sent, and a document's PDF: what may be looked at without sending anything.
 
-Called by the HTTP API and by what clerks do with documents. The template, the recipients and the words are those that
-sending would choose (`document_mail`, `rendering`), so what is refused here would be refused there. Rendering and
-drawing run in a worker.
+Called by what clerks do with documents, and by the HTTP API for PDFs. The template, the recipients and the words are
+those that sending would choose (`document_mail`, `rendering`), so what is refused here would be refused there.
+Rendering and drawing run in a worker.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ async def preview(
     )  # fmt: skip
     code = language or language_of(document, letter.language or desk.tenant.language)
     texts = texts_of(desk.settings, letter.template, code)
-    rendered = await _within(
+    rendered = await within_limits(
         render, preview_mail, letter.template, code, brand_of(desk), without_files(document), today, attach_pdf, texts,
         False, personal,
     )  # fmt: skip
@@ -82,11 +82,12 @@ async def drawn(render: Render, found: DocumentPdf) -> bytes:
     """The bytes of a PDF, drawn when need be. Raises Refused when that takes too much."""
     if found.to_draw is None:
         return found.data
-    made: bytes = await _within(render, draw, found.to_draw)
+    made: bytes = await within_limits(render, draw, found.to_draw)
     return made
 
 
-async def _within(render: Render, *task: Any) -> Any:
+async def within_limits(render: Render, *task: Any) -> Any:
+    """Run a task in a worker. Raises Refused when it takes too much."""
     try:
         return await render(*task)
     except WorkerFailed as error:

@@ -67,6 +67,11 @@ class Wanted:
 
 async def take(door: Door, wanted: Wanted, now: datetime) -> Receipt:
     """Hand it over. Raises as `submission.accept` does; Refused 550 5.1.1 for a document that there is not."""
+    return await accept(door, await hand_over(door, wanted, now), now)
+
+
+async def hand_over(door: Door, wanted: Wanted, now: datetime) -> Handed:
+    """A request as the mail that the door is handed. Raises Refused as `take` does."""
     pieces, state = wanted.pieces, ""
     if wanted.document is not None:
         stored, state = await _find(door, wanted)
@@ -76,10 +81,7 @@ async def take(door: Door, wanted: Wanted, now: datetime) -> Receipt:
     task = (door, wanted, pieces, author, now)
     raw, recipients = await asyncio.to_thread(_write, *task) if size > BLOCKING else _write(*task)
     utf8 = any(not rcpt.address.ascii for rcpt in recipients)
-    handed = Handed(
-        wanted.tenant_id, wanted.credential, recipients, raw, wanted.peer, utf8, wanted.digest, state
-    )  # fmt: skip
-    return await accept(door, handed, now)
+    return Handed(wanted.tenant_id, wanted.credential, recipients, raw, wanted.peer, utf8, wanted.digest, state)
 
 
 async def _find(door: Door, wanted: Wanted) -> tuple[Piece, str]:

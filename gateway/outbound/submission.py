@@ -82,7 +82,7 @@ async def accept(door: Door, handed: Handed, now: datetime) -> Receipt:
     handed = replace(handed, recipients=_once(handed.recipients)) if len(handed.recipients) > 1 else handed
 
     async def take(desk: Desk) -> Receipt:
-        ready = await _prepare_within(door, desk, handed, now)
+        ready = await prepare(door, desk, handed, now)
         return await door.database.write(keep_handed, door, desk, handed, ready, now)
 
     try:
@@ -158,8 +158,8 @@ def _once(recipients: Sequence[Rcpt]) -> tuple[Rcpt, ...]:
     return tuple(found.values())
 
 
-async def _prepare_within(door: Door, desk: Desk, handed: Handed, now: datetime) -> Ready:
-    """Prepare on the event loop, or on a thread when that would hold the loop up."""
+async def prepare(door: Door, desk: Desk, handed: Handed, now: datetime) -> Ready:
+    """What a mail would be kept as; made on a thread when that would hold the event loop up. Raises Refused."""
     head = read_head(handed.raw)
     if head.count("received") > HOPS:
         raise Refused(554, "5.4.6", f"the message has passed more than {HOPS} servers; it is going round in a loop")

@@ -32,6 +32,10 @@ include-name = "POST /messages"
 phases.coverage.enabled = false # with each member of a document in turn: thousands
 
 [[operations]]
+include-name = "POST /messages:preview"
+phases.coverage.enabled = false # the same body
+
+[[operations]]
 include-name = "PUT /documents/{type}/{document_id}"
 phases.coverage.enabled = false
 parameters = { type = "invoice" }

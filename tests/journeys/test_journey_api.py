@@ -306,3 +306,61 @@ def test_another_tenants_things_are_not_found(place: Place) -> None:
             assert (await foreign("POST", "/v1/messages", {"document": "invoice/inv_1"})).code == 404
 
     asyncio.run(run())
+
+
+def test_what_handing_over_would_do_is_seen_beforehand_and_nothing_stays(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place, web=WEB) as journey:
+            ask = await make_program(journey)
+            await ask("PUT", "/v1/suppressions/gone@client.test", {"reason": "blocked"})
+            journey.clock.move(minutes=1)
+            before = (await ask("GET", "/v1/events")).data["data"]
+            file = {"filename": "contract.txt", "content_type": "text/plain", "content": "MQ=="}
+            asked = composed(html="<p>Vă mulțumim.</p>", cc=["gone@client.test"], attachments=[file], button="Vezi",
+                             view_url="https://acme.test/1", number="FV-1")  # fmt: skip
+            seen = (await ask("POST", "/v1/messages:preview", asked)).data
+            assert (seen["outcome"], seen["thread_id"], seen["subject"]) == ("queued", "", "Bună ziua")
+            assert seen["answer"].startswith("Queued; gone@client.test is suppressed since"), seen["answer"]
+            assert seen["recipients"] == ["ana@client.test", "gone@client.test"]
+            assert seen["stopped"] == ["gone@client.test"]
+            assert "Vă mulțumim." in seen["text"] and "https://acme.test/1" in seen["html"], "with its button"
+            assert seen["attachments"] == ["contract.txt"]
+            header = {field["name"]: field["value"] for field in seen["header"]}
+            assert header["To"] == "Ana <ana@client.test>" and header["Auto-Submitted"] == "auto-generated"
+            raw = b"From: a@b.test\nTo: fin@client.test\nBcc: hid@client.test\nSubject: raw\n\nbody\n"
+            seen = (await ask("POST", "/v1/messages:preview", raw, kind="message/rfc822")).data
+            assert seen["recipients"] == ["fin@client.test", "hid@client.test"] and seen["text"].strip() == "body"
+            assert "hid@client.test" not in json.dumps(seen["header"])
+            later = composed(send_at=f"{journey.clock() + timedelta(days=2):%Y-%m-%dT%H:%M:%SZ}")
+            seen = (await ask("POST", "/v1/messages:preview", later)).data
+            assert seen["outcome"] == "held" and "cancel" not in seen["answer"]
+            wrong = (composed(attach_pdf=True), composed(to=["no address"]), {"document": "invoice/none"})
+            refused = [await ask("POST", "/v1/messages:preview", one) for one in wrong]
+            journey.clock.move(minutes=1)
+            assert (await ask("GET", "/v1/events")).data["data"] == before, "nothing stays, not even of what is refused"
+            assert (await ask("GET", "/v1/threads?view=all")).data["data"] == []
+            for one, body in zip(refused, wrong, strict=True):
+                sent = await ask("POST", "/v1/messages", body)
+                assert (one.code, one.data) == (sent.code, sent.data) and one.code >= 400
+
+    asyncio.run(run())
+
+
+def test_a_documents_mail_is_seen_beforehand_before_it_is_handed_over(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place, web=WEB) as journey:
+            ask = await make_program(journey)
+            made = invoice(id="inv_9")
+            asked = {"document": made, "to": ["dan@client.test"], "text": "Un mesaj.", "language": "en"}
+            seen = (await ask("POST", "/v1/messages:preview", asked)).data
+            assert made["number"] in seen["subject"] and "Un mesaj." in seen["text"] and "Un mesaj." in seen["html"]
+            assert (seen["template"], seen["language"], seen["outcome"]) == ("new_invoice", "en", "queued")
+            assert [name for name in seen["attachments"] if name.endswith(".pdf")], "as the template has it"
+            header = {field["name"]: field["value"] for field in seen["header"]}
+            assert header["To"] == "dan@client.test" and made["number"] in header["Subject"]
+            assert (await ask("GET", "/v1/documents/invoice/inv_9")).code == 404
+            unsent = {"document": made | {"status": "draft"}, "event": "invoice.issued"}
+            seen = (await ask("POST", "/v1/messages:preview", unsent)).data
+            assert seen["outcome"] == "stored" and seen["answer"].startswith("Stored only: ")
+
+    asyncio.run(run())

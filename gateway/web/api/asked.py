@@ -85,16 +85,6 @@ class AskedEvent(Asked):
     test: bool | None = None
 
 
-class AskedPreview(Asked):
-    """Which mail to look at."""
-
-    document: Annotated[str, Field(description="type/id", min_length=1, max_length=220)]
-    template: Line = ""
-    language: Literal["ro", "ru", "en"] | None = None
-    attach_pdf: bool | None = None
-    to: Annotated[list[Line], Field(max_length=1000)] = []
-
-
 class AskedSuppression(Asked):
     """That mail to an address stops, or always goes."""
 

@@ -22,7 +22,6 @@ EXAMPLES: Mapping[str, Any] = {
         "tags": ["spring"], "meta": {"run": "7"},
     },
     "AskedEvent": {"type": "invoice.updated", "document": _NAME},
-    "AskedPreview": {"document": _NAME, "language": "en"},
     "AskedSuppression": {"reason": "blocked", "note": "left the company"},
     "AskedSnooze": {"until": "2026-12-08T09:00:00+02:00"},
     "AskedAssignment": {"to": ""},

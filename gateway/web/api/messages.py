@@ -5,6 +5,8 @@ Each route parses, calls what SMTP and the commands call, and says what came of 
 
 import base64
 import binascii
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -13,13 +15,13 @@ from fastapi.responses import Response
 from gateway.inbox.parts import read_attachment, read_source
 from gateway.inbox.reading import read_message
 from gateway.mail.reply import Reply
+from gateway.outbound.beforehand import foresee
 from gateway.outbound.handed_document import JSON_TYPES, XML_TYPES
 from gateway.outbound.message_acts import cancel_message, retry_message
 from gateway.outbound.queue_list import Filter, page_deliveries
-from gateway.outbound.request_preview import preview
 from gateway.outbound.requests import MAIL, Piece, Wanted, take
 from gateway.web.api import listed, shapes, template_shapes
-from gateway.web.api.asked import AskedEvent, AskedMessage, AskedPreview, to_json
+from gateway.web.api.asked import AskedEvent, AskedMessage, to_json
 from gateway.web.api.bodies import JSON, body_of, digest_of, media_type, read_body
 from gateway.web.api.callers import ApiError, Caller, api_of, need
 from gateway.web.api.routing import KEY_HEADER, PROBLEMS, Limit, gives_file, idempotency_key, takes, took
@@ -33,27 +35,41 @@ _FIELDS = (
     "event template number amount balance issued due status customer customer_name view_url pay_url language send_at "
     "delay expires attach_pdf button run thread test"
 ).split()
+_MAILS = {JSON: "AskedMessage", MAIL: "", **dict.fromkeys(XML_TYPES, "")}
 To = Annotated[list[str], Query(description="of message/rfc822: whom it goes to; left out: its To, Cc and Bcc")]
 
 
 @router.post(
-    "/messages", status_code=202, response_model=shapes.ReceiptShown,
-    openapi_extra=takes({JSON: "AskedMessage", MAIL: "", **dict.fromkeys(XML_TYPES, "")}, [KEY_HEADER]),
-)  # fmt: skip
+    "/messages", status_code=202, response_model=shapes.ReceiptShown, openapi_extra=takes(_MAILS, [KEY_HEADER])
+)
 async def send_message(request: Request, caller: Writing, to: To = []) -> Response:  # noqa: B006 FastAPI copies it
     """Hand a mail over: about a document, composed, or as it is (message/rfc822); an e-invoice is a document."""
+    async with _asked(request, caller, to) as wanted:
+        api = api_of(request)
+        return took(await take(api.door, wanted, api.clock()))
+
+
+@router.post("/messages:preview", response_model=template_shapes.PreviewShown, openapi_extra=takes(_MAILS))
+async def preview_message(request: Request, caller: Writing, to: To = []) -> Response:  # noqa: B006 FastAPI copies it
+    """What `POST /v1/messages` would send and answer, or why it would refuse; nothing is stored or sent."""
+    async with _asked(request, caller, to) as wanted:
+        api = api_of(request)
+        return answer(template_shapes.PreviewShown, await foresee(api.door, api.render, wanted, api.clock()))
+
+
+@asynccontextmanager
+async def _asked(request: Request, caller: Caller, to: Sequence[str]) -> AsyncIterator[Wanted]:
+    """What is to be sent; its bytes count as held until the context ends."""
     kind = media_type(request, (JSON, MAIL, *XML_TYPES))
     async with body_of(request) as raw:
         if kind == JSON:
-            wanted = _wanted(request, caller, await read_body(raw, AskedMessage))
+            yield _wanted(request, caller, await read_body(raw, AskedMessage))
         else:
             pieces = () if kind == MAIL else (Piece(kind, raw),)
-            wanted = Wanted(
+            yield Wanted(
                 caller.tenant.id, caller.key.name, caller.peer, digest_of(kind, raw, to),
                 idempotency_key(request), tuple(to), pieces=pieces, raw=raw if kind == MAIL else b"",
             )  # fmt: skip
-        api = api_of(request)
-        return took(await take(api.door, wanted, api.clock()))
 
 
 def _wanted(request: Request, caller: Caller, body: AskedMessage) -> Wanted:
@@ -130,22 +146,6 @@ async def report_event(request: Request, caller: Writing) -> Response:
     )  # fmt: skip
     api = api_of(request)
     return took(await take(api.door, wanted, api.clock()))
-
-
-@router.post(
-    "/messages:preview", response_model=template_shapes.PreviewShown, openapi_extra=takes({JSON: "AskedPreview"})
-)
-async def preview_message(request: Request, caller: Writing) -> Response:
-    """A document's mail as it would be; nothing is stored or sent."""
-    media_type(request, (JSON,))
-    async with body_of(request) as raw:
-        body = await read_body(raw, AskedPreview)
-    api = api_of(request)
-    seen = await preview(
-        api.door, api.render, caller.tenant.id, split_name(body.document), tuple(body.to), api.clock(),
-        template=body.template, language=body.language or "", attach_pdf=body.attach_pdf,
-    )  # fmt: skip
-    return answer(template_shapes.PreviewShown, seen)
 
 
 @router.get("/messages/{message_id:gwid}", response_model=shapes.MessageShown)

@@ -51,12 +51,28 @@ class LookShown(Shown):
     attachments: list[str]
 
 
-class PreviewShown(Shown):
-    """A mail as it would be."""
+class HeaderFieldShown(Shown):
+    """A field of a mail's header, decoded."""
 
+    name: str
+    value: str
+
+
+class PreviewShown(Shown):
+    """A mail as it would be. `answer` is what handing it over would say; `thread_id` is "" when it begins a thread.
+
+    `stopped`: the recipients that would not be mailed. Header and words are empty when nothing would be sent.
+    """
+
+    outcome: Literal["queued", "held", "stored", "duplicate", "test"]
+    answer: str
+    thread_id: str
     template: str
     language: str
     recipients: list[str]
+    stopped: list[str]
+    header: list[HeaderFieldShown]
     subject: str
     text: str
     html: str
+    attachments: list[str]
