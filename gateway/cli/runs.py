@@ -6,7 +6,8 @@ import click
 
 from gateway.cli.common import Context, json_option, pass_context, show_json, show_rows, tenant_option
 from gateway.inbox.run_list import list_runs, write_run
-from gateway.inbox.runs import ANSWERED, CORRECTED, NOTHING, PROMISED, SINCE, need_run, tell_run
+from gateway.inbox.run_recipients import ANSWERED, CORRECTED, NOTHING, PROMISED, SINCE
+from gateway.inbox.runs import need_run, tell_run
 
 
 @click.group()

@@ -1,7 +1,7 @@
 """A tenant's runs, the latest first, with how far each has come; and a run's recipients as CSV.
 
-Called by the pages and `gateway runs`. The names are found by jumping along an index from one to the next, so a list
-costs as many steps as there are runs, however much mail they have; the numbers of a page are added up in one query.
+Called by the pages, the API and `gateway runs`. The names are found by jumping along an index from one to the next, so
+a list costs as many steps as there are runs, however much mail they have; a page's numbers are one query's.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from typing import IO
 
 from sqlalchemy import func, literal_column, select
 
-from gateway.inbox.runs import OUTCOMES, Recipient
+from gateway.inbox.run_recipients import Recipient
 from gateway.inbox.spreadsheet import write_rows
 from gateway.store.database import Transaction, need_time
 from gateway.store.schema import delivery, message
@@ -94,7 +94,7 @@ def write_run(file: IO[str], recipients: Iterable[Recipient], *, header: bool = 
     for one in recipients:
         answered = one.answered_at.isoformat(timespec="seconds") if one.answered_at else ""
         cells = (
-            one.document, one.customer, one.address, OUTCOMES.get(one.state, one.state), one.reason, one.words,
+            one.document, one.customer, one.address, one.outcome, one.reason, one.words,
             one.since, one.corrected_to, answered, one.promised_on, one.sent_at.isoformat(timespec="seconds"),
             one.message_id, one.thread_id,
         )  # fmt: skip

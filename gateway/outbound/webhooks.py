@@ -179,4 +179,4 @@ async def send_now(
 
 def _trial(tx: Transaction, tenant_id: str, now: datetime) -> FeedEvent:
     tenant = get_tenant(tx, tenant_id)
-    return FeedEvent(new_id(), now, TRIAL, tenant.slug if tenant else "", "", "", 0, "", "", "", "", (), {}, {})
+    return FeedEvent(new_id(), now, TRIAL, tenant.slug if tenant else "", "", "", 0, "", "", "", "", "", (), {}, {})

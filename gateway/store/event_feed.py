@@ -43,6 +43,7 @@ class FeedEvent:
     document_type: str
     document_id: str
     document_number: str
+    run: str  # the batch that its message belongs to
     tags: tuple[str, ...]
     meta: Mapping[str, str]
     data: Mapping[str, Any]
@@ -60,6 +61,7 @@ _FEED = (
         *(thread.c[name] for name in ("document_type", "document_id", "document_number")),
         tenant.c.slug,
         message.c.detail,
+        message.c.run,
         delivery.c.recipient,
     )
     .join_from(event, tenant, tenant.c.tenant_id == event.c.tenant_id)
@@ -133,6 +135,7 @@ def public_event(one: FeedEvent) -> dict[str, Any]:
         "delivery": f"{one.message_id}.{one.number}" if one.number else None,
         "recipient": one.recipient or one.data.get("recipient") or None,
         "document": document if one.document_id or one.document_number else None,
+        "run": one.run or None,
         "tags": list(one.tags),
         "meta": dict(one.meta),
         "data": {key: _cut(value) for key, value in one.data.items() if key not in _PRIVATE},
@@ -148,5 +151,5 @@ def _read(row: Any) -> FeedEvent:
     return FeedEvent(
         row.event_id, need_time(row.at), row.type, row.slug, row.thread_id, row.message_id, row.number,
         row.recipient or "", row.document_type or "", row.document_id or "", row.document_number or "",
-        tuple(detail.get("tags", ())), detail.get("meta", {}), json.loads(row.data or "{}"),
+        row.run or "", tuple(detail.get("tags", ())), detail.get("meta", {}), json.loads(row.data or "{}"),
     )  # fmt: skip

@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 
 from gateway.inbox.run_list import list_runs, write_run
-from gateway.inbox.runs import COLUMNS, SINCE, RunReport, need_run
+from gateway.inbox.run_recipients import SINCE
+from gateway.inbox.runs import COLUMNS, RunReport, need_run
 from gateway.mail.reply import Refused
 from gateway.web.files import download_headers
 from gateway.web.pages import render

@@ -19,7 +19,7 @@ from journeys.house import Place, open_journey
 from journeys.test_journey_api import WEB
 
 from gateway.web.api import callers
-from gateway.web.api.examples import DOCUMENT_ID, DOCUMENT_TYPE, EXAMPLES
+from gateway.web.api.examples import DOCUMENT_ID, DOCUMENT_TYPE, EXAMPLES, RUN
 from gateway.web.login_limits import Limit
 
 SECONDS = 150  # when it has to be done, whatever else the machine does
@@ -49,6 +49,7 @@ parameters = { template = "new_invoice" }
 WELL = (
     "PUT /documents/{type}/{document_id}", "POST /messages", "POST /messages:preview", "POST /events", "GET /events",
     "GET /documents/{type}/{document_id}:pdf", "PUT /suppressions/{address}", "GET /threads", "GET /customers",
+    "GET /runs", "GET /runs/{run}", "GET /runs/{run}/recipients",
 )  # fmt: skip
 
 
@@ -84,7 +85,7 @@ async def prepare(ask: Program) -> None:
     """Something of each kind, so that lists and links lead somewhere."""
     document = await ask("PUT", f"/v1/documents/{DOCUMENT_TYPE}/{DOCUMENT_ID}", EXAMPLES["Document"])
     assert document.code == 200, document.data
-    sent = await ask("POST", "/v1/messages", {"document": f"{DOCUMENT_TYPE}/{DOCUMENT_ID}"})
+    sent = await ask("POST", "/v1/messages", {"document": f"{DOCUMENT_TYPE}/{DOCUMENT_ID}", "run": RUN})
     assert sent.code == 202, sent.data
     assert (await ask("PUT", "/v1/suppressions/gone@client.test", EXAMPLES["AskedSuppression"])).code == 200
 

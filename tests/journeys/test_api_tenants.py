@@ -21,6 +21,8 @@ OF_ONE: dict[tuple[str, str], Any] = {
     ("GET", f"/messages/{MESSAGE}/attachments/{{number}}"): None,
     ("POST", f"/messages/{MESSAGE}:cancel"): None,
     ("POST", f"/messages/{MESSAGE}:retry"): None,
+    ("GET", "/runs/{run}"): None,
+    ("GET", "/runs/{run}/recipients"): None,
     ("GET", f"/threads/{THREAD}"): None,
     ("GET", f"/threads/{THREAD}/evidence"): None,
     ("POST", f"/threads/{THREAD}:close"): None,
@@ -47,7 +49,7 @@ OF_ONE: dict[tuple[str, str], Any] = {
 }
 LISTS = {
     ("GET", f"/{name}")
-    for name in "threads?view=all search?q=is:closed deliveries documents customers suppressions events".split()
+    for name in "threads?view=all search?q=is:closed deliveries documents customers suppressions events runs".split()
 }
 # a name that is taken by another tenant is free here; templates are the product's, and settings alone are the tenant's
 _TEXTS = "/templates/{template}/texts/{language}"
@@ -70,13 +72,14 @@ def test_another_tenants_key_finds_nothing(place: Place) -> None:
     async def run() -> None:
         async with open_journey(place, web=WEB) as journey:
             ours = await make_program(journey)
-            sent = (await ours("POST", "/v1/messages", {"document": invoice(), "to": ["ana@client.test"]})).data
+            sent = (await ours("POST", "/v1/messages", {"document": invoice(), "to": ["ana@client.test"],
+                                                       "run": "november"})).data  # fmt: skip
             await journey.settled(sent["message_id"], "relayed")
             assert (await ours("PUT", "/v1/suppressions/gone@client.test", {"reason": "blocked"})).code == 200
             customer = (await ours("GET", "/v1/customers")).data["data"][0]["key"]
             note = (await ours("POST", f"/v1/threads/{sent['thread_id']}/notes", {"text": "x"})).data
             values = note | sent | {"type": "invoice", "document_id": "inv_1", "number": "1", "key": customer,
-                             "email": "ana@client.test", "address": "gone@client.test"}  # fmt: skip
+                             "run": "november", "email": "ana@client.test", "address": "gone@client.test"}  # fmt: skip
             foreign = await make_program(journey, tenant_id=journey.other_id)
             for (method, path), body in OF_ONE.items():
                 asked = json.loads(

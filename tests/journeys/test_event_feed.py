@@ -248,7 +248,7 @@ def test_an_event_for_strangers_says_what_it_is_about_and_no_words_of_people(
             tx,
             Message(
                 tenant_id=tenant_id, id=message_id, thread_id=thread_id, direction="out", kind="relay",
-                created_at=datetime(2026, 11, 24, tzinfo=UTC), detail=detail,
+                created_at=datetime(2026, 11, 24, tzinfo=UTC), detail=detail, run="2026-11",
             ),
         )  # fmt: skip
         data = {"recipient": "ana@client.test", "words": "x" * 900, "body": "private"}
@@ -269,6 +269,7 @@ def test_an_event_for_strangers_says_what_it_is_about_and_no_words_of_people(
         "delivery": f"{message_id}.1",
         "recipient": "ana@client.test",
         "document": {"type": "invoice", "id": "42", "number": "FV-42"},
+        "run": "2026-11",
         "tags": ["run-7"],
         "meta": {"batch": "9"},
         "data": {"recipient": "ana@client.test", "words": "x" * 500},

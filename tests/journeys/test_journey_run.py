@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+from journeys.api_client import make_program
 from journeys.clerk import Clerk, make_clerk
 from journeys.house import Journey, Place, open_journey
 from journeys.letters import compose
@@ -20,7 +21,8 @@ from journeys.test_journey_customers import document
 from gateway.demo.samples import document_mail
 from gateway.inbox.listing import list_page
 from gateway.inbox.run_list import list_runs
-from gateway.inbox.runs import SINCE, RunReport, need_run, tell_run
+from gateway.inbox.run_recipients import SINCE
+from gateway.inbox.runs import RunReport, need_run, tell_run
 from gateway.mail.address import parse_address
 from gateway.outbound.handed import Handed, Rcpt
 from gateway.outbound.submission import accept
@@ -139,6 +141,7 @@ def test_a_clerks_day_ends_with_every_bounce_corrected_and_the_run_adds_up(place
             assert {one["reason"]: one["corrected"] for one in told["lines"] if one["reason"]} == failed
             await check_the_world(journey)
             await check_pages(clerk, journey)
+            await check_api(clerk, journey)
 
     asyncio.run(run())
 
@@ -166,3 +169,24 @@ async def check_pages(clerk: Clerk, journey: Journey) -> None:
     [listed] = (await journey.house.database.read(list_runs, journey.tenant_id)).lines
     assert (listed.name, listed.messages, listed.states) == (RUN, SIZE, {"relayed": 900, "failed": 100})
     assert (await journey.house.database.read(list_runs, journey.other_id)).lines == ()
+
+
+async def check_api(clerk: Clerk, journey: Journey) -> None:
+    """The API says the same, page by page, and the feed names the run of what it tells."""
+    ask, url = await make_program(journey), "/v1/runs/2026-11%20invoices"
+    [listed] = (await ask("GET", "/v1/runs")).data["data"]
+    assert (listed["name"], listed["messages"], listed["recipients"]) == (RUN, SIZE, SIZE)
+    told = (await ask("GET", url)).data
+    assert told["final"] == {"promised": 10, "answered": 30, "corrected": 100, "accepted": 860} and told["complete"]
+    got, after = [], ""
+    while after is not None:
+        page = (await ask("GET", f"{url}/recipients?limit=150&after={after}")).data
+        got, after = got + page["data"], page["next"]
+    rows = list(csv.DictReader(io.StringIO(await clerk.get("/runs/2026-11%20invoices/recipients.csv"))))
+    names = ("outcome", "reason", "since", "corrected_to", "promised_on", "document", "customer")
+    assert [[one["address"], *(one[name] for name in names)] for one in got] == [
+        [row["recipient"], *(row[name] for name in names)] for row in rows
+    ]
+    journey.clock.move(minutes=1)
+    taken = (await ask("GET", "/v1/events?type=message.accepted&limit=200")).data["data"]
+    assert {one["run"] for one in taken} == {RUN}

@@ -20,6 +20,7 @@ from gateway.web.api import (
     feed,
     me,
     messages,
+    runs,
     suppressions,
     templates,
     thread_acts,
@@ -32,7 +33,7 @@ from gateway.web.api.problems import problem, refusal
 from gateway.wire.workers import WorkerFailed
 
 log = structlog.get_logger()
-ROUTERS = (documents, messages, threads, thread_acts, customers, suppressions, templates, feed, me)
+ROUTERS = (documents, messages, runs, threads, thread_acts, customers, suppressions, templates, feed, me)
 
 
 def make_api(api: Api) -> FastAPI:

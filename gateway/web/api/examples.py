@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-DOCUMENT_TYPE, DOCUMENT_ID = "invoice", "inv_8812"
+DOCUMENT_TYPE, DOCUMENT_ID, RUN = "invoice", "inv_8812", "2026-11 invoices"
 _NAME = f"{DOCUMENT_TYPE}/{DOCUMENT_ID}"
 
 EXAMPLES: Mapping[str, Any] = {

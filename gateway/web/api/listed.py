@@ -60,6 +60,7 @@ class FeedEvent(Shown):
     delivery: str | None
     recipient: str | None
     document: DocumentOf | None
+    run: str | None
     tags: list[str]
     meta: dict[str, Any]
     data: dict[str, Any]
