@@ -16,9 +16,9 @@ from gateway.serve.health import Finding, examine, look_at_files
 @pass_context
 def doctor(context: Context, as_json: bool) -> None:
     """Look at everything that must be right; exit status 1 when something is wrong."""
-    findings = list(_examine(context))
+    findings = [one.in_english() for one in _examine(context)]
     if as_json:
-        show_json(plain(findings))
+        show_json([{name: said for name, said in plain(one).items() if name != "facts"} for one in findings])
     else:
         for one in findings:
             mark = {"ok": "ok     ", "warning": "WARNING", "wrong": "WRONG  "}[one.state]
@@ -31,27 +31,34 @@ def _examine(context: Context) -> Iterator[Finding]:
     try:
         config = context.config
     except ConfigError as error:
-        yield Finding("configuration", "wrong", str(error))
+        yield Finding("configuration", "wrong", _as_is(error))
         return
-    yield Finding("configuration", "ok", str(context.path))
+    yield Finding("configuration", "ok", _as_is(context.path))
     yield from _look_at_names(config)
     yield from look_at_files(config)
     try:
         database = context.database
     except (ConfigError, Exception) as error:  # whatever a database answers, the doctor goes on
         words = str(error) if isinstance(error, ConfigError) else f"cannot be opened ({type(error).__name__})"
-        yield Finding("database", "wrong", words)
+        yield Finding("database", "wrong", _as_is(words))
         return
     yield Finding("database", "ok", f"{database.dialect}, schema up to date")
     yield from examine(database, config)
     yield from _look_at_ports(config)
 
 
+def _as_is(text: object) -> str:
+    """A text that is filled in already, as a finding's words: pages do not say it."""
+    return str(text).replace("%", "%%")
+
+
 def _look_at_names(config: Config) -> Iterator[Finding]:
     names = (config.hostname, parse_address(config.shared_address).domain, config.return_domain, config.inbox_domain)
     examples = [name for name in names if name.endswith(".example")]
     if examples:
-        yield Finding("names", "warning", f"{examples[0]} is an example", "put your own domain into the configuration")
+        yield Finding(
+            "names", "warning", _as_is(f"{examples[0]} is an example"), "put your own domain into the configuration"
+        )
 
 
 def _look_at_ports(config: Config) -> Iterator[Finding]:
@@ -69,11 +76,14 @@ def _look_at_ports(config: Config) -> Iterator[Finding]:
                 good = answers(connection)
         except OSError as error:
             yield Finding(
-                what, "warning", f"nothing answers at {where} ({error.strerror or error})", "run `gateway serve`"
+                what,
+                "warning",
+                _as_is(f"nothing answers at {where} ({error.strerror or error})"),
+                "run `gateway serve`",
             )
             continue
         yield Finding(
-            what, "ok" if good else "wrong", f"answers at {where}" if good else f"{where} is not this gateway"
+            what, "ok" if good else "wrong", _as_is(f"answers at {where}" if good else f"{where} is not this gateway")
         )
 
 

@@ -1,12 +1,13 @@
 """What is right and wrong with this installation: files, disk, clocks, domains, tenants, the queue, the search index.
 
 Asked by `gateway doctor`, and every few minutes by a serving gateway, whose findings the operator's page shows. Looks
-only, and waits for nobody but the database: DNS was asked by others, who kept what they found.
+only, and waits for nobody but the database: DNS was asked by others, who kept what they found. A finding's words are
+msgids with its facts beside them: the CLI fills them in as they stand, the pages in the reader's language.
 """
 
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from cryptography import x509
 from gateway.config import Config, ConfigError
 from gateway.inbox.listing import count_views
 from gateway.inbox.search import lag
+from gateway.inbox.timeline import msgid
 from gateway.mail.address import parse_address
 from gateway.outbound.desk import parents
 from gateway.outbound.domain_watch import say
@@ -31,17 +33,24 @@ from gateway.store.tenants import list_credentials, list_identities, list_tenant
 from gateway.store.users import list_users
 
 LATE = timedelta(hours=1)
+SERVING = msgid("is `gateway serve` running?")
 Read = Callable[..., Any]
+Facts = dict[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: ok, warning or wrong; `todo` says what to do."""
+    """One thing that was looked at: ok, warning or wrong; `todo` says what to do. `facts` fill in all three texts."""
 
     what: str
     state: str
     words: str
     todo: str = ""
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+
+    def in_english(self) -> "Finding":
+        """As the command line says it, every fact in its place."""
+        return Finding(self.what % self.facts, self.state, self.words % self.facts, self.todo % self.facts)
 
 
 def utc_now() -> datetime:
@@ -62,39 +71,50 @@ def examine(database: Database, config: Config) -> Iterator[Finding]:
 
 def look_at_files(config: Config) -> Iterator[Finding]:
     """The key file, the data folder, its disk, the certificate."""
+    what = msgid("key file")
     try:
         read_seal(config)
-        yield Finding("key file", "ok", str(config.key_path))
+        yield Finding(what, "ok", "%(path)s", facts={"path": str(config.key_path)})
     except ConfigError as error:
-        yield Finding("key file", "wrong", str(error))
+        yield Finding(what, "wrong", msgid("cannot be used: %(error)s"), facts={"error": str(error)})
     folder = config.data_path
     if folder.exists() and folder.stat().st_mode & 0o077:
-        yield Finding("data folder", "warning", f"{folder} is open to others", f"chmod 700 {folder}")
+        words, todo = msgid("%(path)s is open to others"), "chmod 700 %(path)s"
+        yield Finding(msgid("data folder"), "warning", words, todo, {"path": str(folder)})
     if folder.exists():
-        free = shutil.disk_usage(folder).free
-        least = config.min_free
-        state = "ok" if free > max(2 * least, 2**30) else "warning" if free > max(least, 2**28) else "wrong"
-        words = f"{free // 2**20:,} MB free in {folder}" + (": mail is put off with 452" if free < least else "")
-        yield Finding("disk", state, words, "" if state == "ok" else f"make room (min_free is {least // 2**20:,} MB)")
+        yield _look_at_disk(config)
     yield from _look_at_certificate(config)
 
 
+def _look_at_disk(config: Config) -> Finding:
+    free, least = shutil.disk_usage(config.data_path).free, config.min_free
+    state = "ok" if free > max(2 * least, 2**30) else "warning" if free > max(least, 2**28) else "wrong"
+    words = msgid("%(free)s MB free in %(path)s")
+    if free < least:
+        words = msgid("%(free)s MB free in %(path)s: mail is put off with 452")
+    todo = "" if state == "ok" else msgid("make room (min_free is %(least)s MB)")
+    facts: Facts = {"free": free // 2**20, "path": str(config.data_path), "least": least // 2**20}
+    return Finding(msgid("disk"), state, words, todo, facts)
+
+
 def _look_at_certificate(config: Config) -> Iterator[Finding]:
-    path, _ = config.certificate_paths
+    what, path = msgid("TLS certificate"), config.certificate_paths[0]
     if not path.exists():
-        yield Finding("TLS certificate", "wrong", f"{path} is missing", "run `gateway init`, or set tls_certificate")
+        todo = msgid("run `gateway init`, or set tls_certificate")
+        yield Finding(what, "wrong", msgid("%(path)s is missing"), todo, {"path": str(path)})
         return
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError:
-        yield Finding("TLS certificate", "wrong", f"{path} is not a PEM certificate")
+        yield Finding(what, "wrong", msgid("%(path)s is not a PEM certificate"), facts={"path": str(path)})
         return
     left = certificate.not_valid_after_utc - utc_now()
     state = "ok" if left > timedelta(days=14) else "warning" if left > timedelta(0) else "wrong"
-    words = f"valid until {certificate.not_valid_after_utc:%Y-%m-%d}"
+    words = msgid("valid until %(day)s")
     if certificate.issuer == certificate.subject:
-        words += ", self-signed"
-    yield Finding("TLS certificate", state, words, "" if state == "ok" else "renew it")
+        words = msgid("valid until %(day)s, self-signed")
+    facts = {"day": f"{certificate.not_valid_after_utc:%Y-%m-%d}"}
+    yield Finding(what, state, words, "" if state == "ok" else msgid("renew it"), facts)
 
 
 def _look_at_clocks(database: Database) -> Iterator[Finding]:
@@ -105,122 +125,146 @@ def _look_at_clocks(database: Database) -> Iterator[Finding]:
     theirs = database.read_now(Transaction.clock_ms)
     off = min(abs(theirs - before), abs(theirs - to_ms(utc_now())))
     state = "ok" if off <= CLOCK_MS // 2 else "warning" if off < CLOCK_MS else "wrong"
-    words = f"this machine's is {off / 1000:.1f} s off the database server's"
-    todo = f"set both by NTP: beyond {CLOCK_MS // 1000} s, webhooks and the API may miss events"
-    yield Finding("clocks", state, words, "" if state == "ok" else todo)
+    words = msgid("this machine's is %(seconds)s s off the database server's")
+    todo = msgid("set both by NTP: beyond %(most)s s, webhooks and the API may miss events")
+    facts: Facts = {"seconds": f"{off / 1000:.1f}", "most": CLOCK_MS // 1000}
+    yield Finding(msgid("clocks"), state, words, "" if state == "ok" else todo, facts)
     if others := database.read_now(Transaction.foreign_writers):
-        words = f"{others} connections of other nodes log in as a role whose doings this one may not see"
-        yield Finding("database role", "wrong", words, "use one role on every node, or GRANT pg_read_all_stats")
+        words = msgid("connections of other nodes that log in as a role whose doings this one may not see: %(many)s")
+        todo = msgid("use one role on every node, or GRANT pg_read_all_stats")
+        yield Finding(msgid("database role"), "wrong", words, todo, {"many": others})
 
 
 def _look_at_keys(read: Read, config: Config) -> Iterator[Finding]:
     shared = parse_address(config.shared_address).domain
     keys = [key for key in read(list_keys, OPERATOR, shared) if key.state == "active"]
+    facts = {"domain": shared, "keys": ", ".join(f"{key.selector} ({key.algorithm})" for key in keys)}
     if not keys:
-        yield Finding("DKIM", "wrong", f"{shared} has no signing key", f"run `gateway domain add {shared}`")
+        words, todo = msgid("%(domain)s has no signing key"), msgid("run `gateway domain add %(domain)s`")
+        yield Finding("DKIM", "wrong", words, todo, facts)
     else:
-        yield Finding("DKIM", "ok", f"{shared} signs with {', '.join(f'{k.selector} ({k.algorithm})' for k in keys)}")
+        yield Finding("DKIM", "ok", msgid("%(domain)s signs with %(keys)s"), facts=facts)
 
 
 def _look_at_domains(read: Read, config: Config) -> Iterator[Finding]:
     """What the last look at DNS found of each domain, and authors that have no key at all."""
     known = read(all_domains)
     for one in known:
-        what, made = f"domain {one.name}", read_check(one.name, one.kept)
-        todo = f"gateway domain check {one.name}"
+        what, made, facts = msgid("domain %(domain)s"), read_check(one.name, one.kept), {"domain": one.name}
+        todo = "gateway domain check %(domain)s"
         if one.checked_at is None:
-            yield Finding(what, "warning", "its DNS was never looked at", todo)
+            yield Finding(what, "warning", msgid("its DNS was never looked at"), todo, facts)
         elif made.state == "ok":
-            yield Finding(what, "ok", f"its DNS was right at {one.checked_at:%Y-%m-%d %H:%M} UTC")
+            facts["at"] = f"{one.checked_at:%Y-%m-%d %H:%M} UTC"
+            yield Finding(what, "ok", msgid("its DNS was right at %(at)s"), facts=facts)
         else:
-            yield Finding(what, "wrong" if made.state == "error" else "warning", say(made), todo)
-    names = {one.name for one in known}
+            state, facts["dns"] = "wrong" if made.state == "error" else "warning", say(made)
+            yield Finding(what, state, msgid("its DNS: %(dns)s"), todo, facts)
+    yield from _look_at_authors(read, config, {one.name for one in known})
+
+
+def _look_at_authors(read: Read, config: Config, names: set[str]) -> Iterator[Finding]:
+    words = msgid("the author %(author)s has no signing key here: its mail leaves from the shared address")
+    if config.delivery.relay:
+        words = msgid("the author %(author)s has no signing key here")
     for tenant in read(list_tenants):
         if tenant.sending != "own" or read(get_server, tenant.id) is not None:
             continue
         for author in read(list_identities, tenant.id):
             name = parse_address(author).domain
             if not names & {name, *parents(name)}:
-                stays = "" if config.delivery.relay else ": its mail leaves from the shared address"
-                words = f"the author {author} has no signing key here{stays}"
-                yield Finding(f"tenant {tenant.slug}", "warning", words, f"gateway domain add -t {tenant.slug} {name}")
+                facts = {"tenant": tenant.slug, "author": author, "domain": name}
+                todo = "gateway domain add -t %(tenant)s %(domain)s"
+                yield Finding(msgid("tenant %(tenant)s"), "warning", words, todo, facts)
 
 
 def _look_at_tenants(read: Read, config: Config) -> Iterator[Finding]:
     tenants = read(list_tenants)
     if not tenants:
-        yield Finding("tenants", "warning", "none yet", "run `gateway tenant add SLUG --company NAME`")
+        todo = msgid("run `gateway tenant add SLUG --company NAME`")
+        yield Finding(msgid("tenants"), "warning", msgid("none yet"), todo)
     for tenant in tenants:
-        lacks = []
+        what, facts, fine = msgid("tenant %(tenant)s"), {"tenant": tenant.slug}, True
         if not any(c.revoked_at is None for c in read(list_credentials, tenant.id)):
-            lacks.append("no credential (`gateway credential add`)")
+            fine = False
+            yield Finding(what, "warning", msgid("no credential"), "gateway credential add %(tenant)s", facts)
         if not read(list_users, tenant.id):
-            lacks.append("no user (`gateway user add`)")
-        state = "warning" if lacks else "ok"
-        yield Finding(f"tenant {tenant.slug}", state, ", ".join(lacks) or "has credentials and users")
+            fine = False
+            yield Finding(what, "warning", msgid("no user"), "gateway user add", facts)
+        if fine:
+            yield Finding(what, "ok", msgid("has credentials and users"), facts=facts)
 
 
 def _look_at_servers(read: Read, config: Config) -> Iterator[Finding]:
     """Tenants' own SMTP servers."""
     names = {tenant.id: tenant.slug for tenant in read(list_tenants)}
     for kept in read(list_servers):
-        slug = names.get(kept.tenant_id, "?")
+        facts = {"tenant": names.get(kept.tenant_id, "?"), "host": kept.server.host, "words": kept.words}
         failed = kept.state == "failed"
-        todo = f"gateway tenant smtp test {slug}" if failed or not kept.tested_at else ""
-        words = f"{kept.server.host} fails: {kept.words}" if failed else f"{kept.server.host} works"
-        words = words if kept.state else f"{kept.server.host} was not tried yet"
-        yield Finding(f"SMTP of {slug}", "wrong" if failed else "warning" if todo else "ok", words, todo)
+        words = msgid("%(host)s fails: %(words)s") if failed else msgid("%(host)s works")
+        words = words if kept.state else msgid("%(host)s was not tried yet")
+        todo = "gateway tenant smtp test %(tenant)s" if failed or not kept.tested_at else ""
+        state = "wrong" if failed else "warning" if todo else "ok"
+        yield Finding(msgid("SMTP of %(tenant)s"), state, words, todo, facts)
 
 
 def _look_at_mailboxes(read: Read, config: Config) -> Iterator[Finding]:
     """Tenants' IMAP mailboxes."""
     names = {tenant.id: tenant.slug for tenant in read(list_tenants)}
     for box in read(list_mailboxes):
-        what, server = f"mailbox {box.name} of {names.get(box.tenant_id, '?')}", box.account.host
-        todo = f"gateway mailbox test {box.name} --tenant {names.get(box.tenant_id, '?')}"
+        what, todo = msgid("mailbox %(name)s of %(tenant)s"), "gateway mailbox test %(name)s --tenant %(tenant)s"
+        facts = {"name": box.name, "tenant": names.get(box.tenant_id, "?"), "host": box.account.host,
+                 "words": box.words}  # fmt: skip
         late = (box.next_poll_at or utc_now()) < utc_now() - LATE
         if box.failures:
-            yield Finding(what, "wrong" if box.state == "failed" else "warning", f"{server} fails: {box.words}", todo)
+            state = "wrong" if box.state == "failed" else "warning"
+            yield Finding(what, state, msgid("%(host)s fails: %(words)s"), todo, facts)
         elif late and config.imap.threads:
-            yield Finding(what, "wrong", "was not looked at for an hour", "is `gateway serve` running?")
+            yield Finding(what, "wrong", msgid("was not looked at for an hour"), SERVING, facts)
         elif not config.imap.threads:
-            yield Finding(what, "warning", "nobody looks at mailboxes here (imap.threads is 0)")
+            words = msgid("nobody looks at mailboxes here (imap.threads is 0)")
+            yield Finding(what, "warning", words, facts=facts)
         else:
-            yield Finding(what, "ok", f"{server} works" if box.state else f"{server} was not looked at yet")
+            words = msgid("%(host)s works") if box.state else msgid("%(host)s was not looked at yet")
+            yield Finding(what, "ok", words, facts=facts)
 
 
 def _look_at_queue(read: Read, config: Config) -> Iterator[Finding]:
+    what = msgid("queue of %(tenant)s")
     for tenant in read(list_tenants):
+        facts: Facts = {"tenant": tenant.slug}
         held = read(list_queue, tenant.id, Filter(held=True), 1000)
         if held:
-            todo = f"see `gateway queue list --tenant {tenant.slug} --held`"
-            yield Finding(f"queue of {tenant.slug}", "warning", f"{len(held)} held: {held[0].hold}", todo)
+            todo = msgid("see `gateway queue list --tenant %(tenant)s --held`")
+            facts |= {"many": len(held), "why": held[0].hold}
+            yield Finding(what, "warning", msgid("%(many)s held: %(why)s"), todo, facts)
         late = [
             one
             for one in read(list_queue, tenant.id, Filter(held=False), 1)
             if one.next_attempt_at and one.next_attempt_at < utc_now() - LATE
         ]
         if late:
-            words = f"due since {late[0].next_attempt_at:%Y-%m-%d %H:%M} UTC and not tried"
-            yield Finding(f"queue of {tenant.slug}", "wrong", words, "is `gateway serve` running?")
+            facts |= {"at": f"{late[0].next_attempt_at:%Y-%m-%d %H:%M} UTC"}
+            yield Finding(what, "wrong", msgid("due since %(at)s and not tried"), SERVING, facts)
 
 
 def _look_at_search(read: Read, config: Config) -> Iterator[Finding]:
     """Whether what is new can be found."""
+    what = msgid("search")
     behind, complete = read(lag, utc_now())
     if behind > LATE.total_seconds() / 6:
-        words = f"the index is {behind // 60} minutes behind what happens"
-        yield Finding(
-            "search", "warning", words, "it catches up when less mail goes through; is `gateway serve` running?"
-        )
+        words = msgid("the index is %(minutes)s minutes behind what happens")
+        todo = msgid("it catches up when less mail goes through; is `gateway serve` running?")
+        yield Finding(what, "warning", words, todo, {"minutes": behind // 60})
     elif not complete:
-        yield Finding("search", "warning", "old threads are still being indexed", "`gateway inbox reindex` does it now")
+        words, todo = msgid("old threads are still being indexed"), msgid("`gateway inbox reindex` does it now")
+        yield Finding(what, "warning", words, todo)
     else:
-        yield Finding("search", "ok", "the index is up to date")
+        yield Finding(what, "ok", msgid("the index is up to date"))
 
 
 def _look_at_postmaster(read: Read, config: Config) -> Iterator[Finding]:
     waiting = read(count_views, OPERATOR)["todo"]
     if waiting:
-        todo = "see `gateway inbox list --tenant postmaster`"
-        yield Finding("postmaster", "warning", f"{waiting} threads of mail to you are open", todo)
+        words, todo = msgid("open threads of mail to you: %(many)s"), "gateway inbox list --tenant postmaster"
+        yield Finding("postmaster", "warning", words, todo, {"many": waiting})

@@ -16,6 +16,7 @@ import structlog
 
 from gateway.config import Config
 from gateway.inbox.measuring import measure_now
+from gateway.inbox.timeline import msgid
 from gateway.mail.address import parse_address
 from gateway.outbound.delivery import Delivery
 from gateway.outbound.mx import Resolver
@@ -99,12 +100,14 @@ class Reporting:
     async def _ask_dns(self, resolver: Resolver) -> Finding:
         """Whether DNS answers at all: what it says of our own domain is another matter."""
         domain, began = parse_address(self.config.shared_address).domain, time.monotonic()
+        facts: dict[str, str | int] = {"domain": domain}
         try:
             async with asyncio.timeout(DNS_SECONDS):
                 answer, _ = await resolver.questions.lookup(domain, "TXT")
         except TimeoutError:
             answer = SILENT
         if answer == SILENT:
-            todo = "mend the resolver of this machine, or set delivery.resolver"
-            return Finding("DNS", "wrong", f"does not answer when asked about {domain}", todo)
-        return Finding("DNS", "ok", f"answers within {int((time.monotonic() - began) * 1000)} ms")
+            todo = msgid("mend the resolver of this machine, or set delivery.resolver")
+            return Finding("DNS", "wrong", msgid("does not answer when asked about %(domain)s"), todo, facts)
+        facts = {"ms": int((time.monotonic() - began) * 1000)}
+        return Finding("DNS", "ok", msgid("answers within %(ms)s ms"), facts=facts)

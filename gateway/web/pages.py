@@ -72,6 +72,7 @@ def environment(language: str) -> Environment:
     made.filters["segment"] = lambda text: quote(text, safe="")
     made.filters["say"] = found.gettext
     made.filters["why"] = lambda why: say_why(why, found.gettext)
+    made.filters["found"] = lambda text, facts, reader: _found(text, facts, reader, found.gettext)
     made.filters["refusal"] = lambda refused: say_refusal(refused, found.gettext)
     made.filters["tell"] = lambda line: found.gettext(line.template) % _said(line.values, found.gettext)
     return made
@@ -88,6 +89,16 @@ def _said(values: Any, gettext: Any) -> Any:
         elif key in ("host", "tls", "words", "by"):
             told[key] = gettext(value)
     return told
+
+
+def _found(text: str, facts: Any, reader: Reader, gettext: Any) -> str:
+    """A text of a health finding (`serve.health`); as it stands when whoever wrote it gave no facts."""
+    if facts is None:
+        return text
+    told = {name: reader.number(value) if isinstance(value, int) else value for name, value in facts.items()}
+    if "why" in told:
+        told["why"] = say_why(told["why"], gettext)
+    return str(gettext(text) % told)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Why nothing was sent, in the reader's language: the sentences of the door, recognised and said anew.
+"""Why nothing was sent, or was put on hold, in the reader's language: our sentences, recognised and said anew.
 
-The door writes its reason once, in English, into its answer and into the event; the pages call `say_why` for the facts
-of a timeline's line. A reason that is not one of these is shown as it was written rather than failing a page.
+The door and the queue write their reason once, in English, into answer, delivery and event; the pages call `say_why`
+for it. A reason that is not one of these, such as what a person typed, is shown as it was written.
 """
 
 import re
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache
 
 from gateway.inbox.timeline import msgid
+from gateway.web.refusals import say_refusal
 
 # As `outbound.triggers`, `outbound.automation`, `outbound.customers` and `outbound.reminders` say it.
 WHYS: tuple[str, ...] = (
@@ -35,6 +36,13 @@ WHYS: tuple[str, ...] = (
     msgid("the document was marked as sent"),
     msgid("the gateway has no data of the document, only a mail that was composed elsewhere"),
 )
+# As `outbound.queue`, `outbound.composition` and `settings.queue_acts` say why a delivery is held.
+HOLDS: tuple[str, ...] = (
+    msgid("held by an admin"),
+    msgid("it could not be rendered: %(why)s"),
+    msgid("the gateway failed %(count)s times while sending it; its log says why"),
+    msgid("the gateway ended %(count)s times in a row while sending it; its log may say why"),
+)
 STATUSES = (
     msgid("paid"),
     msgid("voided"),
@@ -49,7 +57,9 @@ _FACT = re.compile(r"%\\\((\w+)\\\)s|%\((\w+)\)s")
 
 @cache
 def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple((text, re.compile(_FACT.sub(r"(?P<\1\2>.{1,300})", re.escape(text)) + r"\Z")) for text in WHYS)
+    return tuple(
+        (text, re.compile(_FACT.sub(r"(?P<\1\2>.{1,300})", re.escape(text)) + r"\Z")) for text in (*WHYS, *HOLDS)
+    )
 
 
 def say_why(why: str, tell: Callable[[str], str]) -> str:
@@ -62,5 +72,7 @@ def say_why(why: str, tell: Callable[[str], str]) -> str:
             facts = found.groupdict()
             if "status" in facts:
                 facts["status"] = tell(facts["status"].replace("_", " "))
+            if text in HOLDS and "why" in facts:
+                facts["why"] = say_refusal(facts["why"], tell)
             return tell(text) % facts
-    return why
+    return say_refusal(why, tell)

@@ -36,7 +36,11 @@ RESTS = {
 
 REPORT = {
     "in_flight": 3, "connections": 2, "most_connections": 200, "database_ms": 1, "destinations": [RESTS],
-    "findings": [{"what": "disk", "state": "wrong", "words": "12 MB free", "todo": "make room"}],
+    "findings": [
+        {"what": "disk", "state": "wrong", "words": "%(free)s MB free in %(path)s",
+         "todo": "make room (min_free is %(least)s MB)", "facts": {"free": 12, "path": "/data", "least": 512}},
+        {"what": "older", "state": "warning", "words": "told by a process of before, 90% of it", "todo": ""},
+    ],
 }  # fmt: skip
 
 
@@ -80,6 +84,7 @@ def post(browser: TestClient, path: str, there: str = "", expect: int = 303, **f
 def seed(tx: Transaction) -> House:
     house = House(need_tenant(tx, "acme").id, need_tenant(tx, "beta").id)
     add_user(tx, NOW, OPERATOR, "root@gateway.test", PASSWORD, name="Root", language="en")
+    add_user(tx, NOW, OPERATOR, "vera@gateway.test", PASSWORD, name="Vera", language="ru")
     add_user(tx, NOW, house.tenant, "ion@acme.test", PASSWORD, role="admin")
     [sent] = send(tx, house, "sent", NOW - timedelta(seconds=4), ["ana@client.example"])
     settle(tx, to_ms(NOW), sent, attempt(OK), Retry())
@@ -142,6 +147,10 @@ def test_the_operator_sees_what_there_is_and_acts_on_it(pages: Pages) -> None:
         "acme",
     ):
         assert words in page, words
+    assert "told by a process of before, 90% of it" in page
+    russian = pages.log_in("vera@gateway.test").get("/operator").text
+    assert "12 МБ свободно в /data; освободите место (min_free — 512 МБ)" in russian
+    assert "шлюз 3 раза не справился с отправкой" in russian
     assert 'role="img"' in page and "<polyline" in page and "style=" not in page
     # a destination that rests is tried again by the processes that know it, and its mail is due
     assert "did=asked" in post(

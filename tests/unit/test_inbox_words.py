@@ -17,6 +17,8 @@ SOURCES = [
     *sorted((ROOT / "templates/inbox").rglob("*.html")),
     *(ROOT / "web").rglob("*.py"),
     *(ROOT / "inbox").rglob("*.py"),
+    ROOT / "serve/health.py",
+    ROOT / "serve/reporting.py",
 ]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2), "msgid": None, "say": None, "WrongQuery": (1,)}
 FACT = re.compile(r"%\(\w+\)s")
