@@ -19,7 +19,8 @@ from email.policy import SMTP
 from pathlib import Path
 from typing import Any
 
-from journeys.shell import ROOT, SECONDS, Shell
+from journeys.forked import ROOT
+from journeys.shell import SECONDS, Shell
 from postroom.ports import free_port
 
 

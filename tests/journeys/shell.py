@@ -1,4 +1,4 @@
-"""The command line in a folder of its own: `Shell` runs the real `cli.py` as a process, and checks what always holds.
+"""The command line in a folder of its own: `Shell` runs each command as a process, and checks what always holds.
 
 Used by the tests of the commands. A status that was not expected fails with what was printed; so does any traceback.
 """
@@ -6,14 +6,13 @@ Used by the tests of the commands. A status that was not expected fails with wha
 import json
 import os
 import re
-import resource
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from journeys.forked import Order, run
+
 SECONDS = 100  # for one command, on a busy machine
 ID = r"[0-9a-z]{20}"
 
@@ -45,20 +44,16 @@ class Shell:
 
         `file_bytes` is how large a file may become: a disk that is full.
         """
-        done = subprocess.run(
-            [sys.executable, ROOT / "cli.py", *args],
-            cwd=self.folder,
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            env=self.environment,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes)),
-        )
-        self.printed += done.stdout + done.stderr
-        assert done.returncode == status, f"gateway {' '.join(args)}: {done.returncode}\n{done.stdout}{done.stderr}"
-        assert "Traceback" not in done.stderr, done.stderr
-        return Result(done.returncode, done.stdout, done.stderr)
+        with TemporaryFile() as typed, TemporaryFile() as out, TemporaryFile() as err:
+            typed.write(given.encode())
+            typed.seek(0)
+            order = Order(list(args), str(self.folder), self.environment, file_bytes)
+            ended = run(order, [typed, out, err], SECONDS)
+            done = Result(ended, _text(out), _text(err))
+        self.printed += done.out + done.err
+        assert done.status == status, f"gateway {' '.join(args)}: {done.status}\n{done.out}{done.err}"
+        assert "Traceback" not in done.err, done.err
+        return done
 
     @property
     def environment(self) -> dict[str, str]:
@@ -81,6 +76,11 @@ class Shell:
             assert count, name
             text = head + heading + tail
         path.write_text(text, "utf-8")
+
+
+def _text(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode().replace("\r\n", "\n")
 
 
 def mail(recipient: str, **fields: str) -> str:

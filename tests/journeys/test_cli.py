@@ -18,8 +18,9 @@ from typing import Any
 import dns.rdatatype
 import dns.zone
 import pytest
+from journeys.forked import ROOT
 from journeys.serving import Serving, Sink, install, run_sink, serve, submit
-from journeys.shell import ID, ROOT, SECONDS, Shell, mail, send
+from journeys.shell import ID, SECONDS, Shell, mail, send
 from postroom.ports import free_port
 
 DOCUMENT = ROOT / "tests" / "corpus" / "documents" / "invoice_ro.json"

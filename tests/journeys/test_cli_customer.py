@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from journeys.shell import ROOT, Shell
+from journeys.forked import ROOT
+from journeys.shell import Shell
 
 from gateway.store.customers import opt_out
 from gateway.store.database import Database

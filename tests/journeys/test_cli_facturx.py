@@ -7,7 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from journeys.shell import ROOT, Shell
+from journeys.forked import ROOT
+from journeys.shell import Shell
 from unit.einvoice_oracle import xml_of
 from unit.facturx_validator import complaints
 

@@ -7,7 +7,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from journeys.shell import ROOT, Shell
+from journeys.forked import ROOT
+from journeys.shell import Shell
 
 DOCUMENT = ROOT / "tests" / "corpus" / "documents" / "invoice_ro.json"
 TODAY = datetime.now(ZoneInfo("Europe/Chisinau")).date()  # the tenant's

@@ -7,7 +7,8 @@ from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
-from journeys.shell import ROOT, Shell
+from journeys.forked import ROOT
+from journeys.shell import Shell
 from postroom.programs import require
 
 INVOICE = ROOT / "tests" / "corpus" / "documents" / "invoice_ro.json"
