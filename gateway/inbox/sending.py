@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from gateway.inbox.addressing import mailboxes
 from gateway.inbox.documents import DocumentLine, read_line
 from gateway.mail.reply import Refused
-from gateway.outbound.automation import mark_as_sent
+from gateway.outbound.automation import mark_as_sent, taken_back
 from gateway.outbound.control import Control
 from gateway.outbound.customers import known_customer
 from gateway.outbound.desk import Desk
@@ -30,7 +30,7 @@ from gateway.outbound.submission import Door
 from gateway.outbound.suppression import get_suppressed
 from gateway.outbound.texts import LANGUAGES, language_of, templates
 from gateway.store.database import Transaction, to_ms
-from gateway.store.documents import StoredDocument, get_document, unmark_sent
+from gateway.store.documents import StoredDocument, get_document
 from gateway.store.events import add_event
 from gateway.store.messages import get_message
 from gateway.store.reminding import COMPOSED
@@ -210,6 +210,8 @@ async def _check_addresses(door: Door, wanted: Sending, now: datetime) -> None:
 def take_back(tx: Transaction, now: datetime, tenant_id: str, message_id: str, by: str) -> tuple[str, str]:
     """Cancel a document's mail that has not left; the document, (type, id), is as unsent as before.
 
+    The automatic mail of the document that this one cancelled waits again, for when it was to go.
+
     Raises Refused 404 when the tenant has no such mail, 409 when it has left.
     """
     made = get_message(tx, tenant_id, message_id)
@@ -217,7 +219,7 @@ def take_back(tx: Transaction, now: datetime, tenant_id: str, message_id: str, b
         raise Refused(404, "5.1.1", f"there is no mail {message_id[:40]}")
     if not is_waiting(tx, tenant_id, message_id) or not cancel(tx, to_ms(now), tenant_id, (message_id, 0), by):
         raise Refused(409, "5.5.1", "it has left already; write to the customer once more")
-    unmark_sent(tx, tenant_id, made.document_type, made.document_id, made.created_at)
+    taken_back(tx, now, made, by)
     return made.document_type, made.document_id
 
 

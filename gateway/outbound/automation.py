@@ -13,7 +13,7 @@ from gateway.mail.reply import Refused
 from gateway.outbound.customers import unwanted_by
 from gateway.outbound.desk import Desk
 from gateway.outbound.handed import Ready
-from gateway.outbound.queue import cancel, is_waiting, reschedule
+from gateway.outbound.queue import cancel, hold, is_waiting, reschedule, uncancel
 from gateway.outbound.reminders import REMINDING
 from gateway.outbound.reminding import hindrance, open_ledger
 from gateway.outbound.triggers import SETTLED, TRIGGERS, Facts, Trigger, choice_of, decide, earliest, need_trigger
@@ -26,7 +26,10 @@ from gateway.store.documents import (
     mark_sent,
     put_document,
     set_automatic,
+    unmark_sent,
 )
+from gateway.store.events import list_events
+from gateway.store.messages import Message
 from gateway.store.reminders import keep_promise
 from gateway.store.reminding import COMPOSED as COMPOSED
 
@@ -131,6 +134,24 @@ def sent_by_hand(tx: Transaction, desk: Desk, document: StoredDocument, now: dat
     """The document is sent another way just now: its automatic mail, while it waits, is cancelled (S29)."""
     if document.automatic_id and _waits(tx, desk, document.automatic_id):
         _cancel(tx, desk, document, now, "it was sent by hand")
+
+
+def taken_back(tx: Transaction, now: datetime, made: Message, by: str) -> None:
+    """A mail sent by hand was taken back: its document is unsent, and the automatic mail that it cancelled waits again.
+
+    Not when the document was settled or sent another way meanwhile. What a person held is held again.
+    """
+    unmark_sent(tx, made.tenant_id, made.document_type, made.document_id, made.created_at)
+    found = get_document(tx, made.tenant_id, made.document_type, made.document_id)
+    if found is None or not found.automatic_id or found.status in SETTLED or found.sent_at is not None:
+        return
+    automatic, now_ms = found.automatic_id, to_ms(now)
+    if not uncancel(tx, now_ms, made.tenant_id, automatic, to_ms(made.created_at), by):
+        return
+    held = [event for event in list_events(tx, made.tenant_id, thread_id=made.thread_id)
+            if event.message_id == automatic and event.type in ("message.held", "message.released")]  # fmt: skip
+    if held and held[-1].type == "message.held" and "until" not in held[-1].data:  # else the door's: it ends by itself
+        hold(tx, now_ms, made.tenant_id, (automatic, 0), str(held[-1].data.get("why", "")))
 
 
 def _cancel(tx: Transaction, desk: Desk, document: StoredDocument, now: datetime, why: str) -> None:

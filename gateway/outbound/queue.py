@@ -764,6 +764,17 @@ def cancel(tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, int], b
     return changed
 
 
+def uncancel(tx: Transaction, now_ms: int, tenant_id: str, message_id: str, at_ms: int, by: str) -> int:
+    """Queue again what was cancelled at that very moment and nobody had tried, for when it was to go; how many."""
+    ended = _of(tenant_id, (message_id, 0)) & (delivery.c.state == CANCELLED) & (delivery.c.attempts == 0)
+    values = {"state": QUEUED, "settled_at": None}
+    changed = tx.change(update(delivery).where(ended, delivery.c.settled_at == at_ms).values(**values))
+    if changed:
+        wake(tx, tenant_id, now_ms, ring=True)
+        _note(tx, now_ms, tenant_id, (message_id, 0), "message.queued", by)
+    return changed
+
+
 def retry_failed(tx: Transaction, now_ms: int, tenant_id: str, key: tuple[str, int], by: str, expires_at: int) -> int:
     """Queue again what failed, was cancelled, is unclear, or waits; how many. What was relayed is never sent twice."""
     released = release(tx, now_ms, tenant_id, key, by)

@@ -9,6 +9,7 @@ from journeys.house import Clock, Journey, Place, open_journey
 from journeys.letters import compose, read
 from journeys.test_journey_api import WEB
 from journeys.test_journey_customers import ANA, ION, document, hand
+from journeys.test_journey_triggers import turn_on
 from sqlalchemy import event
 
 from gateway.inbox import customers
@@ -17,6 +18,8 @@ from gateway.inbox.owing import Owed, owed_by
 from gateway.inbox.sending import Sending, send_document, take_back
 from gateway.mail.reply import Refused
 from gateway.outbound.document_pdf import find_pdf
+from gateway.outbound.queue import hold
+from gateway.store.database import to_ms
 from gateway.store.documents import get_document
 from gateway.store.tenants import get_tenant
 
@@ -107,21 +110,32 @@ def by_hand(journey: Journey, *to: str, key: str = "", **more: Any) -> Sending:
     )  # fmt: skip
 
 
+async def automatic_mail(journey: Journey) -> str:
+    found = await journey.house.database.read(get_document, journey.tenant_id, "invoice", "inv_1")
+    assert found and found.automatic_id
+    return found.automatic_id
+
+
 def test_a_document_that_is_sent_by_hand_leaves_after_ten_seconds_with_the_pdf_that_is_downloaded(
     place: Place,
 ) -> None:
     async def run() -> None:
         async with open_journey(place, web=WEB, clock=Clock()) as journey:
             door, database = journey.house.door, journey.house.database
+            await turn_on(journey)
             await hand(journey, document(1), X_AR_Event="invoice.issued")
+            automatic = await automatic_mail(journey)
+            held = await journey.deliveries(automatic)
             wanted = by_hand(journey, f"Ana Rusu <{ANA}>", cc=(ION,), key="form-1", personal="Bună, Ana!")
             both = await asyncio.gather(*(send_document(door, wanted, journey.clock()) for _ in range(2)))
             assert both[0].message_id == both[1].message_id and sorted(one.again for one in both) == [False, True]
             message_id = both[0].message_id
+            assert (await journey.delivery(automatic))["state"] == "cancelled"
             await journey.write(take_back, journey.clock(), journey.tenant_id, message_id, "maria@acme.test")
             found = await database.read(get_document, journey.tenant_id, "invoice", "inv_1")
             assert found and found.sent_at is None
             assert {one["state"] for one in await journey.deliveries(message_id)} == {"cancelled"}
+            assert await journey.deliveries(automatic) == held  # it waits as before, for the same moment
 
             sent = await send_document(door, by_hand(journey, f"Ana Rusu <{ANA}>", cc=(ION,), key="form-2",
                                                      personal="Bună, Ana!"), journey.clock())  # fmt: skip
@@ -136,6 +150,7 @@ def test_a_document_that_is_sent_by_hand_leaves_after_ten_seconds_with_the_pdf_t
             kept = await database.read(find_pdf, tenant, "invoice", "inv_1")
             assert kept.data == attached.get_payload(decode=True)  # S5
             await journey.settled(sent.message_id, "relayed")
+            assert (await journey.delivery(automatic))["state"] == "cancelled"
             try:
                 await journey.write(take_back, journey.clock(), journey.tenant_id, sent.message_id, "maria@acme.test")
             except Refused as refused:
@@ -143,7 +158,7 @@ def test_a_document_that_is_sent_by_hand_leaves_after_ten_seconds_with_the_pdf_t
             else:
                 raise AssertionError("it had left")
             seen = await database.read(read_document, journey.tenant_id, "invoice", "inv_1", journey.clock().date())
-            assert seen and seen.line.sent_at and len(seen.mails) == 2 and seen.contacts
+            assert seen and seen.line.sent_at and len(seen.mails) == 3 and seen.contacts
 
     asyncio.run(run())
 
@@ -179,5 +194,28 @@ def test_a_customer_is_shown_with_what_becomes_of_mail_to_each_address(place: Pl
 
             assert await listed("") == ["Codrul", "ВАТРА"]
             assert (await listed("ватра"), await listed(wrong), await listed("%")) == (["ВАТРА"], ["Codrul"], [])
+
+    asyncio.run(run())
+
+
+def test_what_is_taken_back_brings_an_automatic_mail_back_as_it_stood_and_none_that_is_not_wanted(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place, web=WEB, clock=Clock()) as journey:
+            door = journey.house.door
+
+            async def send_and_take_back(*, paid: bool = False) -> dict[str, Any]:
+                sent = await send_document(door, by_hand(journey, ANA, key=str(paid)), journey.clock())
+                if paid:
+                    await hand(journey, document(1, status="paid", revision=2), X_AR_Template="none")
+                await journey.write(take_back, journey.clock(), journey.tenant_id, sent.message_id, "maria@acme.test")
+                return await journey.delivery(automatic)
+
+            await turn_on(journey)
+            await hand(journey, document(1), X_AR_Event="invoice.issued")
+            automatic, now_ms = await automatic_mail(journey), to_ms(journey.clock())
+            await journey.write(hold, now_ms, journey.tenant_id, (automatic, 0), "ask Ion first")
+            again = await send_and_take_back()
+            assert (again["state"], again["hold"]) == ("queued", "ask Ion first")
+            assert (await send_and_take_back(paid=True))["state"] == "cancelled"
 
     asyncio.run(run())
