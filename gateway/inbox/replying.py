@@ -50,6 +50,9 @@ class Reply:
     thread_id: str
     by: str
     user_id: str = ""
+    credential: str = ""  # of a program: its limits hold; with the key of idempotency and the digest of its request
+    key: str = ""
+    digest: str = ""
     message_id: str = ""
     everyone: bool = False  # all whom the mail named
     forward: bool = False  # to others: the whole mail with its files
@@ -73,6 +76,7 @@ class Sent:
     leaves_at: datetime
     undo: str
     text: str
+    outcome: str = "held"  # or duplicate: it was handed over before
 
 
 def what_changed(tx: Transaction, tenant_id: str, thread_id: str, seen: str, by: str) -> tuple[str, ...]:
@@ -94,8 +98,9 @@ async def reply(door: Door, now: datetime, wanted: Reply) -> Sent:
     database = door.database
     answer = await database.read(_answer, door, now, wanted)
     receipt = await accept_answer(door, answer, now)
-    undo = await database.write(_settle, now, wanted)
-    return Sent(receipt.message_id, wanted.thread_id, answer.not_before, undo, receipt.text)
+    again = receipt.outcome == "duplicate"
+    undo = "" if again else await database.write(_settle, now, wanted)
+    return Sent(receipt.message_id, wanted.thread_id, answer.not_before, undo, receipt.text, receipt.outcome)
 
 
 def _answer(tx: Transaction, door: Door, now: datetime, wanted: Reply) -> Answer:
@@ -135,7 +140,8 @@ def _compose(tx: Transaction, now: datetime, wanted: Reply, found: Thread, named
     kept: dict[str, Any] = {"to": [str(one.address) for one in named.to], "cc": [str(one.address) for one in named.cc]}
     kept |= {"subject": subject, "text": text, "message": named.message_id, "forward": wanted.forward}
     return Answer(
-        tenant_id=wanted.tenant_id, thread_id=found.id, thread_key=found.key, by=wanted.by, to=named.to, cc=named.cc,
+        tenant_id=wanted.tenant_id, thread_id=found.id, thread_key=found.key, by=wanted.by,
+        credential=wanted.credential, key=wanted.key, digest=wanted.digest, to=named.to, cc=named.cc,
         signer=_name(tx, wanted.tenant_id, wanted.user_id), subject=subject, text=text, introduced=named.introduced,
         quoted=named.quoted, files=files, language=named.language, references=named.references,
         not_before=now + timedelta(milliseconds=UNDO_MS), detail={"draft": kept, "user": wanted.user_id},

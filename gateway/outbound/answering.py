@@ -3,7 +3,8 @@
 Called by `inbox.replying`. The mail is composed here (text, the same as simple HTML, files), in the tenant's frame and
 signed, and kept by the same transaction as every mail: suppressed addresses, expiry and receipts need nothing of their
 own. It refers to what it answers, goes to its thread's address when it is answered, and is not automatic. It waits ten
-seconds in the queue, so that it can be taken back. Limits guard against run-aways, and a person is none.
+seconds in the queue, so that it can be taken back. Limits count what programs answer:
+they guard against run-aways, and a person is none.
 """
 
 import asyncio
@@ -47,6 +48,9 @@ class Answer:
     thread_id: str
     thread_key: str
     by: str  # who wrote it, for the timeline
+    credential: str = ""  # of the program that hands it over; "" when it is a person
+    key: str = ""  # of idempotency, and the digest of what it stands for
+    digest: str = ""
     signer: str = ""  # the name below it
     to: tuple[Mailbox, ...]
     cc: tuple[Mailbox, ...] = ()
@@ -75,7 +79,7 @@ async def accept_answer(door: Door, answer: Answer, now: datetime) -> Receipt:
 
     async def take(desk: Desk) -> Receipt:
         ready = await asyncio.to_thread(_prepare, door, desk, answer, now)
-        handed = Handed(answer.tenant_id, answer.by, ready.recipients, b"")
+        handed = Handed(answer.tenant_id, answer.credential or answer.by, ready.recipients, b"")
         return await door.database.write(keep_handed, door, desk, handed, ready, now)
 
     return await at_desk(door, answer.tenant_id, take)
@@ -102,14 +106,17 @@ def _prepare(door: Door, desk: Desk, answer: Answer, now: datetime) -> Ready:
         created_at=now, rfc_message_id=frame.message_id, author=f"{desk.tenant.company} <{desk.author}>",
         recipients=", ".join(_shown(one) for one in (*answer.to, *answer.cc)), subject=answer.subject,
         body_text="\n\n".join(part for part in written if part), size=len(raw), language=answer.language,
-        credential_id=answer.by,
+        credential_id=answer.credential or answer.by,
         flags=SMTPUTF8 * utf8 | EIGHT_BIT * wants.eightbit | OWN_SERVER * desk.own_server,
         detail=answer.detail | {"quoted": answer.quoted, "attachments": [_listed(one) for one in answer.files]},
     )  # fmt: skip
-    control = replace(Control(), send_at=answer.not_before, force=frozenset(("limit",)), language=answer.language)
+    control = replace(
+        Control(), send_at=answer.not_before, force=frozenset(() if answer.credential else ("limit",)),
+        language=answer.language, idempotency_key=answer.key,
+    )  # fmt: skip
     about = About(answer.thread_key, standing=answer.thread_key)
     recipients = tuple(Rcpt(address) for address in people.values())
-    return Ready(message, recipients, raw, control=control, about=about)
+    return Ready(message, recipients, raw, control=control, digest=answer.digest, about=about)
 
 
 def _shown(one: Mailbox) -> str:

@@ -1,11 +1,16 @@
 """What programs do over HTTP that people do on pages: acts on threads, searching, the texts of templates."""
 
 import asyncio
+import base64
 from datetime import timedelta
+from typing import Any
 
 from journeys.api_client import Program, make_program
 from journeys.house import Journey, Place, open_journey
+from journeys.letters import read, words
 from journeys.test_journey_api import WEB, invoice
+
+from gateway.outbound.limits import set_limits
 
 
 def test_a_thread_is_put_off_tagged_noted_promised_and_an_act_undone(place: Place) -> None:
@@ -42,6 +47,7 @@ def test_a_thread_is_put_off_tagged_noted_promised_and_an_act_undone(place: Plac
 
 async def _of_searching(journey: Journey, ask: Program, thread_id: str) -> None:
     async def found() -> bool:
+        await asyncio.sleep(0.2)  # a key has so many requests in a minute
         data = (await ask("GET", "/v1/search?q=is:waiting%20to:ana")).data["data"]
         return [one["line"]["thread"]["id"] for one in data] == [thread_id]
 
@@ -71,6 +77,61 @@ def test_a_template_says_something_else_which_is_tried_first(place: Place) -> No
             assert (await ask("GET", "/v1/templates/nothing/texts/ro")).code == 404
 
     asyncio.run(run())
+
+
+def test_a_program_answers_with_files_as_a_clerk_does(place: Place) -> None:
+    async def run() -> None:
+        async with open_journey(place, web=WEB) as journey:
+            ask = await make_program(journey)
+            sent = (await ask("POST", "/v1/messages", {"document": invoice(), "to": ["ana@client.test"]})).data
+            await journey.settled(sent["message_id"], "relayed")
+            url = f"/v1/threads/{sent['thread_id']}:reply"
+            file = {"filename": "Contract ș.txt", "content": base64.b64encode(b"doi ani").decode()}
+            asked = {
+                "to": ["Dan <dan@client.test>"],
+                "text": "Iată contractul.",
+                "attachments": [file],
+                "then": "waiting",
+            }
+            made = await ask("POST", url, asked, headers={"Idempotency-Key": "answer-1"})
+            assert (made.code, made.data["outcome"]) == (202, "held") and made.data["undo"], made.data
+            again = await ask("POST", url, asked, headers={"Idempotency-Key": "answer-1"})
+            assert (again.data["outcome"], again.data["message_id"]) == ("duplicate", made.data["message_id"])
+            other = await ask("POST", url, asked | {"text": "Alt text."}, headers={"Idempotency-Key": "answer-1"})
+            assert other.code == 422 and "idempotency key" in other.data["detail"]
+            journey.clock.move(seconds=11)
+            mail = read((await journey.arrival("dan@client.test")).raw)
+            assert "Iată contractul." in words(mail) and mail["In-Reply-To"]
+            [part] = mail.iter_attachments()
+            assert (part.get_filename(), part.get_payload(decode=True)) == ("Contract_s.txt", b"doi ani")
+            thread = (await ask("GET", f"/v1/threads/{sent['thread_id']}")).data
+            assert thread["thread"]["state"] == "waiting"
+            await _of_taking_back_and_refusing(journey, ask, url, asked)
+
+    asyncio.run(run())
+
+
+async def _of_taking_back_and_refusing(journey: Journey, ask: Program, url: str, asked: dict[str, Any]) -> None:
+    made = (await ask("POST", url, asked | {"to": ["eva@client.test"], "then": "closed"})).data
+    assert (await ask("POST", f"/v1/messages/{made['message_id']}:cancel")).data == {"changed": 1}
+    assert (await ask("POST", "/v1/threads:undo", {"undo": made["undo"]})).data == {"changed": 1}
+    program = {"filename": "factura.exe", "content": base64.b64encode(b"MZ" + bytes(200)).decode()}
+    for change, code, told in (
+        ({"attachments": [program]}, 422, "factura.exe"),
+        ({"attachments": [program | {"content": "?"}]}, 422, "base64"),
+        ({"attachments": [program] * 11}, 422, "/attachments"),
+        ({"files_of": [{"message_id": made["message_id"], "number": 9}]}, 404, "no file 9"),
+        ({"text": " "}, 422, "characters"),
+        ({"seen": "0" * 20}, 409, "changed"),
+    ):
+        refused = await ask("POST", url, asked | change)
+        assert refused.code == code and told in refused.data["detail"], (change, refused.data)
+    half = await make_program(journey, "threads:write")
+    refused = await half("POST", url, asked)
+    assert refused.code == 403 and "messages:write" in refused.data["detail"]
+    await journey.write(set_limits, journey.clock(), journey.tenant_id, "", 1, None)
+    refused = await ask("POST", url, asked)
+    assert refused.code == 429 and refused.headers["retry-after"]
 
 
 def test_a_key_is_told_whose_it_is(place: Place) -> None:

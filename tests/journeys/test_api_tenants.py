@@ -29,6 +29,7 @@ OF_ONE: dict[tuple[str, str], Any] = {
     ("POST", f"/threads/{THREAD}:reopen"): None,
     ("POST", f"/threads/{THREAD}:wait"): None,
     ("POST", f"/threads/{THREAD}:spam"): None,
+    ("POST", f"/threads/{THREAD}:reply"): {"text": "x", "to": ["ana@client.test"]},
     ("POST", f"/threads/{THREAD}:snooze"): {"until": f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%dT09:00:00Z}"},
     ("POST", f"/threads/{THREAD}:assign"): {"to": ""},
     ("POST", f"/threads/{THREAD}:tag"): {"tag": "x"},

@@ -20,6 +20,7 @@ from gateway.web.api import (
     feed,
     me,
     messages,
+    replies,
     runs,
     suppressions,
     templates,
@@ -33,7 +34,7 @@ from gateway.web.api.problems import problem, refusal
 from gateway.wire.workers import WorkerFailed
 
 log = structlog.get_logger()
-ROUTERS = (documents, messages, runs, threads, thread_acts, customers, suppressions, templates, feed, me)
+ROUTERS = (documents, messages, runs, threads, thread_acts, replies, customers, suppressions, templates, feed, me)
 
 
 def make_api(api: Api) -> FastAPI:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from gateway.inbox.attaching import MOST_FILES
+from gateway.inbox.replying import TEXT_LENGTH
 from gateway.settings.templates import TEXT_LIMIT
 from gateway.store.notes import NOTE_LENGTH
 
@@ -24,11 +26,16 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class AskedFile(Asked):
-    """A file that goes along."""
+class AskedContent(Asked):
+    """A file; of which type it is, its content says."""
 
     filename: Annotated[str, Field(min_length=1, max_length=255)]
     content: Annotated[str, Field(description="base64")]
+
+
+class AskedFile(AskedContent):
+    """A file that goes along."""
+
     content_type: Annotated[str, Field(max_length=120)] = "application/octet-stream"
 
 
@@ -83,6 +90,30 @@ class AskedEvent(Asked):
     document: Annotated[str, Field(description="type/id", min_length=1, max_length=220)]
     run: Annotated[Line, Field(description="the batch that it belongs to")] | None = None
     test: bool | None = None
+
+
+class AskedPart(Asked):
+    """A file of a mail of the thread: the mail's id, and which of its files."""
+
+    message_id: Annotated[str, Field(max_length=20)]
+    number: Annotated[int, Field(ge=1, le=9999)]
+
+
+class AskedReply(Asked):
+    """An answer in a thread. Recipients and subject that are left out are those of the mail that is answered."""
+
+    text: Annotated[str, Field(max_length=TEXT_LENGTH, description="may be empty when it forwards")] = ""
+    message_id: Annotated[str, Field(max_length=20, description="which mail; empty: the last one of a person")] = ""
+    everyone: Annotated[bool, Field(description="to all whom that mail named")] = False
+    forward: Annotated[bool, Field(description="the mail itself, with its files, to others")] = False
+    to: Annotated[list[Line], Field(max_length=50)] = []
+    cc: Annotated[list[Line], Field(max_length=50)] = []
+    subject: Text = ""
+    attachments: Annotated[list[AskedContent], Field(max_length=MOST_FILES)] = []
+    files_of: Annotated[list[AskedPart], Field(max_length=60)] = []
+    seen: Annotated[str, Field(max_length=20, description="an event's id: refused (409) when the thread changed "
+                               "since; empty: never")] = ""  # fmt: skip
+    then: Annotated[Literal["", "waiting", "closed"], Field(description="how the thread stands afterwards")] = ""
 
 
 class AskedSuppression(Asked):

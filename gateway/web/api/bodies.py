@@ -5,6 +5,8 @@ is no room); what is large is parsed on a thread. Refuses 408, 413, 415 and 422,
 """
 
 import asyncio
+import base64
+import binascii
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -89,6 +91,15 @@ async def read_body(raw: bytes, model: type[M]) -> M:
 
 def _read(raw: bytes, model: type[M]) -> M:
     return model.model_validate_json(raw)
+
+
+def decode_file(filename: str, content: str) -> bytes:
+    """The bytes of a file that a body holds in Base64. Raises ApiError 422."""
+    try:
+        return base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError):
+        words = f"the content of {filename[:100]!r} is not base64"
+        raise ApiError(422, Reply(501, "5.5.4", words)) from None
 
 
 def wrong_fields(found: Sequence[Any]) -> ApiError:

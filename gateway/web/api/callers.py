@@ -53,6 +53,12 @@ class Caller:
         """How the timeline names it."""
         return f"{self.key.label} ({self.key.name})" if self.key.label else self.key.name
 
+    def check(self, scope: str) -> None:
+        """Raises ApiError 403 when the key lacks a scope ("": none is asked for)."""
+        if scope and scope not in self.key.scopes:
+            words = f"the API key lacks the scope {scope}; it has {', '.join(self.key.scopes)}"
+            raise ApiError(403, Reply(550, "5.7.1", words))
+
 
 @dataclass
 class Counted:
@@ -102,9 +108,7 @@ def need(scope: str) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
         request.state.rate = _count(api, found.key, api.clock())
         if request.state.rate["left"] < 0:
             raise ApiError(429, retry=request.state.rate["resets"])
-        if scope and scope not in found.key.scopes:
-            words = f"the API key lacks the scope {scope}; it has {', '.join(found.key.scopes)}"
-            raise ApiError(403, Reply(550, "5.7.1", words))
+        found.check(scope)
         if found.tenant.suspended:
             words = "this tenant's account is suspended; ask the operator of the gateway"
             raise ApiError(403, Reply(550, "5.7.1", words))

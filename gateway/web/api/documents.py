@@ -80,8 +80,7 @@ async def put_document(
     run: Annotated[str, Query(max_length=100, description="the batch that its mail belongs to")] = "",
 ) -> Response:  # fmt: skip
     """Hand a document over, or its new state; nothing is sent, unless an event asks for it."""
-    if event and "messages:write" not in caller.key.scopes:
-        raise ApiError(403)
+    caller.check("messages:write" if event else "")
     kind = media_type(request, tuple(_BODIES))
     async with body_of(request) as raw:
         said = [("X-AR-Event", event) if event else ("X-AR-Template", "none")]

@@ -22,6 +22,10 @@ EXAMPLES: Mapping[str, Any] = {
         "tags": ["spring"], "meta": {"run": "7"},
     },
     "AskedEvent": {"type": "invoice.updated", "document": _NAME},
+    "AskedReply": {
+        "text": "Vă trimitem contractul.", "attachments": [{"filename": "contract.txt", "content": "Q29udHJhY3Q="}],
+        "then": "waiting",
+    },
     "AskedSuppression": {"reason": "blocked", "note": "left the company"},
     "AskedSnooze": {"until": "2026-12-08T09:00:00+02:00"},
     "AskedAssignment": {"to": ""},

@@ -3,8 +3,6 @@
 Each route parses, calls what SMTP and the commands call, and says what came of it. 202 is said after the commit.
 """
 
-import base64
-import binascii
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -22,7 +20,7 @@ from gateway.outbound.queue_list import Filter, page_deliveries
 from gateway.outbound.requests import MAIL, Piece, Wanted, take
 from gateway.web.api import listed, shapes, template_shapes
 from gateway.web.api.asked import AskedEvent, AskedMessage, to_json
-from gateway.web.api.bodies import JSON, body_of, digest_of, media_type, read_body
+from gateway.web.api.bodies import JSON, body_of, decode_file, digest_of, media_type, read_body
 from gateway.web.api.callers import ApiError, Caller, api_of, need
 from gateway.web.api.routing import KEY_HEADER, PROBLEMS, Limit, gives_file, idempotency_key, takes, took
 from gateway.web.api.shapes import answer
@@ -83,8 +81,9 @@ def _wanted(request: Request, caller: Caller, body: AskedMessage) -> Wanted:
     fields += [("X-AR-Force", ", ".join(body.force))] if body.force else []
     if composed and isinstance(body.document, str) and body.document:
         fields.append(("X-AR-Document", body.document))
-    pieces = (*pieces, *_texts(body, composed), *(_file(one.filename, one.content_type, one.content)
-                                                  for one in body.attachments))  # fmt: skip
+    pieces = (*pieces, *_texts(body, composed), *(
+        Piece(one.content_type, decode_file(one.filename, one.content), one.filename) for one in body.attachments
+    ))  # fmt: skip
     return Wanted(
         caller.tenant.id, caller.key.name, caller.peer, digest_of(body.model_dump()),
         (*idempotency_key(request), *fields), tuple(body.to), tuple(body.cc), tuple(body.bcc), body.sender,
@@ -114,14 +113,6 @@ def _texts(body: AskedMessage, composed: bool) -> tuple[Piece, ...]:
     text = (Piece("text/plain", body.text.encode("utf-8", "replace")),) if body.text or composed else ()
     html = (Piece("text/html", body.html.encode("utf-8", "replace")),) if body.html else ()
     return (*(text if body.text or not body.html else ()), *html)
-
-
-def _file(filename: str, content_type: str, content: str) -> Piece:
-    try:
-        return Piece(content_type, base64.b64decode(content, validate=True), filename)
-    except (binascii.Error, ValueError):
-        words = f"the content of {filename[:100]!r} is not base64"
-        raise ApiError(422, Reply(501, "5.5.4", words)) from None
 
 
 def _said(value: Any) -> str:

@@ -62,6 +62,20 @@ class Acted(Changed):
     undo: str
 
 
+class SentShown(Shown):
+    """An answer that was taken over, to leave at `leaves_at`; `undo` is of how the thread stood, "" when it stays so.
+
+    `outcome` is duplicate for one that an earlier request with the same Idempotency-Key handed over.
+    """
+
+    message_id: str
+    thread_id: str
+    outcome: Literal["held", "duplicate"]
+    leaves_at: At
+    undo: str
+    text: str
+
+
 class NoteMade(Shown):
     """A note."""
 
