@@ -37,7 +37,7 @@ screens: setup-test ## Take the pictures of the inbox's pages again: docs/screen
 	@GATEWAY_SCREENS=docs/screens $(BIN)/python -m pytest -q -n 0 \
 		tests/integration/test_web_access.py tests/integration/test_web_pages.py \
 		tests/integration/test_web_documents_chromium.py tests/integration/test_operator_pages.py \
-		tests/integration/test_account_chromium.py
+		tests/integration/test_account_chromium.py tests/integration/test_runs_chromium.py
 
 gallery: setup-test ## Write every mail and PDF in every language as pictures: gallery/index.html
 	@$(WITH_LIBRARIES) $(BIN)/python scripts/gallery.py

@@ -7,6 +7,7 @@ With GATEWAY_SCREENS set to a folder (`make screens`), pictures of every page ar
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -22,14 +23,14 @@ from gateway.inbox.canning import add_canned
 from gateway.inbox.indexing import index_threads
 from gateway.settings.workshop import Workshop
 from gateway.store.api_keys import add_api_key
-from gateway.store.database import Database, Transaction
+from gateway.store.database import Database, Transaction, new_id, to_ms
 from gateway.store.domains import add_domain
 from gateway.store.mailbox_account import Account
 from gateway.store.mailboxes import add_mailbox
 from gateway.store.routes import Secret
 from gateway.store.search_progress import begin_following
 from gateway.store.users import find_user, set_language, start_session
-from gateway.store.webhooks import add_endpoint
+from gateway.store.webhooks import DELIVERED, RETRIED, Endpoint, HookAttempt, add_endpoint, fail_endpoint, log_attempt
 from gateway.web.settings.places import PLACES
 
 pytestmark = pytest.mark.integration
@@ -91,7 +92,9 @@ def furnish(database: Database, house: House, workshop: Workshop) -> dict[str, s
         account = Account(host="imap.alfa.example", port=993, username="facturi", security="tls")
         add_mailbox(tx, NOW, seal, tenant, "facturi", account, Secret(password="x"))
         begin_following(tx, 120_000)
-        return add_endpoint(tx, NOW, seal, tenant, "https://erp.example/hook")[0].id
+        types = frozenset(("recipient.bounced", "reply.received"))
+        add_endpoint(tx, NOW, seal, tenant, "https://crm.example/events", types=types)
+        return call_hook(tx, add_endpoint(tx, NOW, seal, tenant, "https://erp.example/hook")[0])
 
     endpoint = database.write_now(work)
     asyncio.run(index_threads(database, tenant, list(house.threads.values())))
@@ -110,6 +113,22 @@ def furnish(database: Database, house: House, workshop: Workshop) -> dict[str, s
         "account": "/account",
     }
     return found
+
+
+def call_hook(tx: Transaction, one: Endpoint) -> str:
+    """An endpoint that took two events, then failed twice; its id."""
+    key = (one.tenant_id, one.id)
+    said = (
+        ("message.accepted", 204, DELIVERED, ""),
+        ("recipient.bounced", 200, DELIVERED, ""),
+        ("reply.received", 503, RETRIED, "Service Unavailable"),
+        ("reply.received", 0, RETRIED, "no answer"),
+    )
+    for number, (type, code, outcome, words) in enumerate(said):
+        at = NOW - timedelta(minutes=9 - number)
+        log_attempt(tx, key, HookAttempt(new_id(), new_id(), type, at, 40 + number, code, outcome, words))
+    fail_endpoint(tx, to_ms(NOW), key, "no answer", for_good=False)
+    return one.id
 
 
 @pytest.mark.parametrize(("language", "width"), [("ro", 1280), ("ru", 360), ("en", 1280)])
