@@ -1,11 +1,12 @@
-"""How fast a mailbox is taken in: 10,000 mails from a real Dovecot, parsed and stored durably, beside its peers.
+"""How fast a mailbox is taken in: 10,000 mails from a real Dovecot, stored durably, and judged, beside its peers.
 
     python -m bench.imap [--mails 10000] [--takes all|reports_and_replies] [--boxes 2000 --idle 32]
 
 Peers: mbsync with its fsync (when it is installed), and imapclient in batches of 200 with the standard library's
 parser, which stores nothing. Everything runs on this machine; the mailbox is a maildir of 3 to 60 KB mails in the page
-cache. Ours is the poller's own pull: worker processes, the SQLite database with synchronous=FULL, cursor and all;
-another door commits beside it, and how long that waits is printed.
+cache. Ours is the poller's own pull with the loop that judges what it has spooled beside it: worker processes, the
+database (SQLite with synchronous=FULL, or --database), cursor and all. Two figures: until the last mail is on disk with
+the cursor behind it, and until the last is in its thread. How long another door's commits wait meanwhile is printed.
 """
 
 import argparse
@@ -35,15 +36,18 @@ from gateway.config import Config  # noqa: E402
 from gateway.inbound.destinations import Names  # noqa: E402
 from gateway.inbound.imap_poller import ImapPoller, Pace  # noqa: E402
 from gateway.inbound.imap_pull import Pull, Threads  # noqa: E402
+from gateway.inbound.imap_reading import Reader  # noqa: E402
 from gateway.inbound.imap_session import Login, open_session  # noqa: E402
 from gateway.inbound.imap_wire import Patience  # noqa: E402
 from gateway.inbound.reception import Reception  # noqa: E402
+from gateway.inbound.spooling import Spooling  # noqa: E402
 from gateway.mail.received import ReceivedMail, read_mail, read_mails  # noqa: E402
 from gateway.store.database import Database  # noqa: E402
 from gateway.store.mailbox_account import Account  # noqa: E402
 from gateway.store.mailboxes import add_mailbox, claim_mailboxes, get_mailbox, list_mailboxes  # noqa: E402
 from gateway.store.routes import Secret  # noqa: E402
 from gateway.store.sealed import read_key_file  # noqa: E402
+from gateway.store.spool import spool_depth  # noqa: E402
 from gateway.store.tenants import add_tenant  # noqa: E402
 from gateway.wire.workers import WorkerPool  # noqa: E402
 
@@ -82,44 +86,58 @@ def _mail(number: int, size: int, chance: random.Random) -> bytes:
             "--b--\n").encode()  # fmt: skip
 
 
-async def ours(dovecot: Dovecot, folder: Path, takes: str, workers: int) -> tuple[float, int]:
-    """(seconds, mails kept or judged) of the poller's pull into a fresh database."""
-    config = Config(data=str(folder))
+async def ours(dovecot: Dovecot, folder: Path, chosen: argparse.Namespace) -> tuple[float, float, int]:
+    """(seconds until all is stored, until all is judged, mails kept or left alone) of a pull into a fresh database."""
+    config = Config(data=str(folder), database=chosen.database)
     make_installation(config)
     database, seal = Database(config.database_url), read_key_file(folder / "gateway.key")
     now = datetime.now(UTC)
     tenant = await database.write(add_tenant, now, "bench", "Bench SRL")
-    made = Account(host="127.0.0.1", port=dovecot.imap_port, security="none", username=USER, takes=takes,
+    made = Account(host="127.0.0.1", port=dovecot.imap_port, security="none", username=USER, takes=chosen.takes,
                    since="2026-01-01")  # fmt: skip
     await database.write(add_mailbox, now, seal, tenant.id, "box", made, Secret(password=PASSWORD))
-    pool = WorkerPool(workers, preload=("gateway.mail.received",))
-    reception = Reception(
+    pool = WorkerPool(chosen.workers, preload=("gateway.mail.received",))
+    reader = Reader(Reception(
         database, partial(pool.run, read_mail, seconds=10), Names("r.test", "i.test", b"k"),
         read_some=partial(pool.run, read_mails, seconds=10),
-    )  # fmt: skip
+    ))  # fmt: skip
+    clock = lambda: datetime.now(UTC)  # noqa: E731
+    spooling = Spooling(reader, "n1", clock)
     with ThreadPoolExecutor(1) as threads:
-        ready = await asyncio.gather(*(pool.run(read_mail, b"", seconds=60) for _ in range(workers)))
+        ready = await asyncio.gather(*(pool.run(read_mail, b"", seconds=60) for _ in range(chosen.workers)))
         assert ready
         waits: list[float] = []
-        door = asyncio.create_task(_commit_beside(database, waits))
+        beside = [asyncio.create_task(one) for one in (_commit_beside(database, waits), spooling.run())]
         started = time.perf_counter()
         now_ms = int(now.timestamp() * 1000) + 1000
         (box,) = await database.write(claim_mailboxes, now_ms, "n1", now_ms + 10**7, 1)
         session = open_session(made, Login(USER, PASSWORD), None, Patience())
-        pull = Pull(reception, "n1", box, session, Threads(threads), lambda: datetime.now(UTC), Patience())
-        while await pull.run():
+        pull = Pull(reader, spooling, "n1", box, session, Threads(threads), clock, Patience())
+        while await pull.run():  # again, when the spool was full
             pass
-        seconds = time.perf_counter() - started
-        door.cancel()
+        stored, pulled = time.perf_counter() - started, len(waits)
+        while (await database.read(spool_depth)).mails:  # noqa: ASYNC110 the loop tells nobody when it is done
+            await asyncio.sleep(0.02)
+        judged = time.perf_counter() - started
         session.close()
-    waits.sort()
-    print(f"a door beside the pull waited for its commit {waits[len(waits) // 2] * 1000:.0f} ms in the median, "
-          f"{waits[len(waits) * 99 // 100] * 1000:.0f} ms at 99 %, {waits[-1] * 1000:.0f} ms at the most")  # fmt: skip
+        for one in beside:
+            one.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+    for what, some in ("pull", waits[:pulled]), ("judging", waits[pulled:]):
+        say_waits(what, sorted(some))
     found = await database.read(get_mailbox, tenant.id, "box")
     pool.close()
     database.close()
     assert found is not None
-    return seconds, found.taken + found.passed
+    return stored, judged, found.taken + found.passed
+
+
+def say_waits(what: str, waits: list[float]) -> None:
+    """How long a door waited for its commits."""
+    if waits:
+        middle, most = waits[len(waits) // 2] * 1000, waits[-1] * 1000
+        print(f"a door beside the {what} waited for its commit {middle:.0f} ms in the median, "
+              f"{waits[len(waits) * 99 // 100] * 1000:.0f} ms at 99 %, {most:.0f} ms at the most")  # fmt: skip
 
 
 async def _commit_beside(database: Database, waits: list[float]) -> None:
@@ -192,7 +210,7 @@ def imapclient_and_stdlib(dovecot: Dovecot) -> tuple[float, int]:
     return time.perf_counter() - started, count
 
 
-def mbsync(dovecot: Dovecot, folder: Path) -> tuple[float, int] | None:
+def mbsync(folder: Path, dovecot: Dovecot) -> tuple[float, int] | None:
     """mbsync into a maildir with its usual fsync; None when it is not installed."""
     program = shutil.which("mbsync")
     if program is None:
@@ -215,6 +233,7 @@ def main() -> None:
     parser.add_argument("--mails", type=int, default=10_000)
     parser.add_argument("--takes", default="all")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--database", default="", help="URL of an empty PostgreSQL database, instead of SQLite")
     parser.add_argument("--boxes", type=int, default=2000, help="mailboxes to look at, one visit each")
     parser.add_argument("--idle", type=int, default=0, help="of them, those that are waited for with IDLE")
     chosen = parser.parse_args()
@@ -224,27 +243,32 @@ def main() -> None:
         print(f"{chosen.mails} mails, {fill(dovecot, chosen.mails) / 1e6:.0f} MB")
         imapclient_and_stdlib(dovecot)  # Dovecot writes its index
         rates: dict[str, float] = {}
-        runs = {
-            "imapclient + stdlib": lambda: imapclient_and_stdlib(dovecot),
-            "mbsync, fsync": lambda: mbsync(dovecot, folder),
-            f"ours, {chosen.takes}": lambda: asyncio.run(ours(dovecot, folder / "ours", chosen.takes, chosen.workers)),
-        }  # fmt: skip
-        for what, run in runs.items():
+        for what, run in {
+            "imapclient + stdlib": imapclient_and_stdlib,
+            "mbsync, fsync": partial(mbsync, folder),
+        }.items():
             before = cpu_seconds()
-            if (done := run()) is None:
+            if (done := run(dovecot)) is None:
                 print(f"{what:28} is not installed")
                 continue
             rates[what] = done[1] / done[0]
-            used = (cpu_seconds() - before) / done[1] * 1000
-            print(f"{what:28} {rates[what]:8.0f} mails/s  ({done[1]} in {done[0]:.1f} s), {used:.2f} ms of CPU each")
+            say_rate(what, done[0], done[1], before)
+        before = cpu_seconds()
+        stored, judged, count = asyncio.run(ours(dovecot, folder / "ours", chosen))
+        for what, seconds in (f"ours, {chosen.takes}, stored", stored), (f"ours, {chosen.takes}, judged", judged):
+            say_rate(what, seconds, count, before)
+            print("  " + ", ".join(f"{count / seconds / rate:.1f} times {peer}" for peer, rate in rates.items()))
         if chosen.boxes:
             seconds, threads, size, used = asyncio.run(many(dovecot, folder / "many", chosen.boxes, chosen.idle))
             print(f"{chosen.boxes} mailboxes looked at in {seconds:.0f} s: {chosen.boxes / seconds:.0f} a second, "
                   f"with {threads} threads for them and {size / 1e6:.0f} MB more at the most, "
                   f"{used / chosen.boxes * 1000:.1f} ms of CPU each")  # fmt: skip
-        mine = rates.pop(f"ours, {chosen.takes}")
-        for what, rate in rates.items():
-            print(f"{mine / rate:.1f} times {what}")
+
+
+def say_rate(what: str, seconds: float, mails: int, before: float) -> None:
+    """A line of the result."""
+    used = (cpu_seconds() - before) / mails * 1000
+    print(f"{what:28} {mails / seconds:8.0f} mails/s  ({mails} in {seconds:.1f} s), {used:.2f} ms of CPU each in all")
 
 
 if __name__ == "__main__":

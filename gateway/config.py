@@ -82,6 +82,9 @@ class Imap:
     idle_threads: int = _key(32, "mailboxes that wait with IDLE at once, the busiest; 0: none does")
     poll_seconds: int = _key(300, "how often a mailbox that does not wait is looked at")
     max_message: int = _key(25 * 2**20, "largest mail that is taken, bytes; a larger one is noted")
+    max_spool: int = _key(
+        2**29, "mail of mailboxes that is stored and not judged yet, bytes; beyond it fetching pauses"
+    )
 
 
 @dataclass(frozen=True, slots=True)

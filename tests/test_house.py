@@ -360,7 +360,7 @@ LONGER_FILES: dict[str, tuple[int, str]] = {
     "gateway/outbound/documents/model.py": (350, "the schema's object model: fields, no logic"),
     "gateway/store/database.py": (320, "the door of the database, with its ids and times"),
     "gateway/store/transaction.py": (340, "all that differs between the dialects, in one view of them"),
-    "gateway/store/schema.py": (860, "every table, in one place"),
+    "gateway/store/schema.py": (880, "every table, in one place"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {
     "gateway/outbound/queue.py:enqueue": (54, "a row of twenty columns, each said once"),

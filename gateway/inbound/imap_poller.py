@@ -2,7 +2,8 @@
 
 Run beside the house (`run`). A mailbox that is due is leased by one node, looked at, and given back with its next time;
 visits share `threads`, mailboxes that idle have one of `idle_threads` each, and there is no thread per mailbox. Mail is
-fetched in batches while the batch before is read in workers and kept. Whatever a server does costs its mailbox a
+fetched in batches while the batch before is kept; what is only stored by then is judged by the loop of `spooling`,
+which runs beside. Whatever a server does costs its mailbox a
 backoff and nothing else; a login that is refused, or a failure that lasts, is an alarm for the tenant, said once.
 """
 
@@ -18,10 +19,12 @@ import structlog
 
 from gateway.inbound.imap_login import Logins
 from gateway.inbound.imap_pull import Pull, Threads
+from gateway.inbound.imap_reading import Reader
 from gateway.inbound.imap_session import ImapFailed, ImapSession, open_session
 from gateway.inbound.imap_taking import end_failed_visit, end_visit
 from gateway.inbound.imap_wire import Allow, Patience
 from gateway.inbound.reception import Reception
+from gateway.inbound.spooling import Spooling
 from gateway.store.database import StoreUnavailable, to_ms
 from gateway.store.mailboxes import (
     LeaseLost,
@@ -38,6 +41,7 @@ TICK = 1.0  # seconds between two looks for what is due, when no visit ends mean
 LEASE = timedelta(minutes=20)
 IDLE_SECONDS = 240.0  # of one IDLE; servers end them after 30 minutes, and a lease must not end in one
 SESSION_SECONDS = 3600.0  # of an idling session, then another is opened
+FULL_WAIT = 5.0  # seconds until a mailbox that the spool has no room for is looked at again
 FIRST_WAIT, REFUSED_WAIT, LONGEST_WAIT = 60.0, 300.0, 3600.0
 PATIENCE = timedelta(minutes=30)  # for which a mailbox may fail before that is an alarm
 
@@ -50,6 +54,7 @@ class Pace:
     idle_threads: int = 32
     every: float = 300.0
     patience: Patience = field(default_factory=Patience)
+    spool: int = 2**29  # bytes that may wait to be judged
 
 
 @dataclass(slots=True)
@@ -77,11 +82,22 @@ class ImapPoller:
     _stuck: dict[tuple[str, str, int], int] = field(default_factory=dict)  # mails, and how often they failed
     _free: asyncio.Event = field(default_factory=asyncio.Event)  # a visit has ended
     _ending: bool = False
+    _reader: Reader = field(init=False)
+    _spooling: Spooling = field(init=False)
+
+    def __post_init__(self) -> None:
+        """What reads mail, for visits and for the spool."""
+        self._reader = Reader(self.reception)
+        self._spooling = Spooling(self._reader, self.node, self.clock, self.pace.spool)
 
     async def run(self) -> None:
-        """Look after the mailboxes until cancelled."""
-        if not self.pace.threads:
-            return
+        """Look after the mailboxes, and judge what is spooled, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._spooling.run())
+            if self.pace.threads:
+                group.create_task(self._visit_all())
+
+    async def _visit_all(self) -> None:
         polls = ThreadPoolExecutor(self.pace.threads, thread_name_prefix="imap")
         waits = ThreadPoolExecutor(self.pace.idle_threads or 1, thread_name_prefix="imap-idle")
         logins = Logins(self.reception.database, self.seal, self.clock)
@@ -125,11 +141,12 @@ class ImapPoller:
             login = await logins.login(box, threads)
             session = await threads.run(open_session, box.account, login, self.allow, self.pace.patience)
             self._sessions.add(session)
-            pull = Pull(self.reception, self.node, box, session, threads, self.clock, self.pace.patience, self._stuck)
+            pull = Pull(self._reader, self._spooling, self.node, box, session, threads, self.clock, self.pace.patience,
+                        self._stuck)  # fmt: skip
             more = await pull.run()
             if not more and "IDLE" in session.capabilities and self._may_idle(box):
                 more = await self._idle(pull, waits)
-            await self._well(box, again=more)
+            await self._well(box, again=more, full=pull.full)
         except ImapFailed as failed:
             if failed.refused:
                 await self._quietly(logins.doubt(box))
@@ -184,14 +201,15 @@ class ImapPoller:
             pull.box = replace(pull.box, failures=0)
             stop = lambda: idler.leave or self._ending  # noqa: E731
             await loop.run_in_executor(waits, pull.session.idle, IDLE_SECONDS, stop)
-            await pull.run(anew=True)
+            if await pull.run(anew=True):
+                return True
         return not idler.leave
 
     # -- ends of visits
 
-    async def _well(self, box: Mailbox, *, again: bool) -> None:
+    async def _well(self, box: Mailbox, *, again: bool, full: bool) -> None:
         now = self.clock()
-        wait = 0.0 if again else self.pace.every * random.uniform(0.9, 1.1)  # noqa: S311 no secret
+        wait = (FULL_WAIT if full else 0.0) if again else self.pace.every * random.uniform(0.9, 1.1)  # noqa: S311 no secret
         ends = (to_ms(now), to_ms(now) + int(wait * 1000))
         await self._quietly(self.reception.database.write(end_visit, self.node, box, *ends))
 

@@ -1,29 +1,29 @@
-"""One look at a mailbox: what is new is fetched in batches, read in workers, judged, and kept with the cursor.
+"""One look at a mailbox: what is new is fetched in batches, and kept with the cursor: spooled, or judged at once.
 
-Called by the poller with an open session. A batch is fetched while the one before is read and kept, in parts. Mails are
-asked for by UID beyond the cursor, their sizes first, so that a batch is bounded; one that is too large is noted from
-its header. A folder that was numbered anew (another UIDVALIDITY, or a UIDNEXT behind us) is read again from the day on
-which we began: what is kept already is known by its Message-ID and body, so nothing comes twice and nothing is lost.
+Called by the poller with an open session. A batch is fetched while the one before is read and kept, in parts; of a
+mailbox that gives all its mail nothing is read until it is stored (`spooling`). Mails are asked for by UID beyond the
+cursor, their sizes first, so that a batch is bounded; one that is too large is noted from its header. A folder that was
+numbered anew (another UIDVALIDITY, or a UIDNEXT behind us) is read again from the day on which we began: what is kept
+already is known by its Message-ID and body, so nothing comes twice and nothing is lost.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 import structlog
 
+from gateway.inbound.imap_reading import Reader, parts
 from gateway.inbound.imap_session import Folder, ImapFailed, ImapSession, Sized
-from gateway.inbound.imap_taking import Letter, take_batch
+from gateway.inbound.imap_taking import Letter, spool_batch, take_batch
 from gateway.inbound.imap_wire import Patience
-from gateway.inbound.reception import Reception, Unreadable
-from gateway.mail.received import ReceivedMail
+from gateway.inbound.spooling import Spooling
 from gateway.store.database import StoreUnavailable
-from gateway.store.mailbox_account import LEAVE, read_day
+from gateway.store.mailbox_account import ALL, LEAVE, read_day
 from gateway.store.mailboxes import Cursor, LeaseLost, Mailbox
 
 log = structlog.get_logger()
@@ -33,9 +33,9 @@ _Fetched = tuple[list[int], dict[int, bytes]]
 _Read = tuple[int, list[Letter]]
 
 SIZED_AT_ONCE = 500
-READ_AT_ONCE = 4  # tasks in the workers: those of the receiver stand behind them
-KEPT_MAILS, KEPT_BYTES = 16, 2**18  # in one commit, which other doors wait for: some 10 ms
-BUNDLE_MAILS, BUNDLE_BYTES = 8, 2**17  # that a worker reads in one task, within the time of one mail
+KEPT_AT_ONCE = 16, 2**18  # mails and bytes in one commit, which other doors wait for: some 10 ms
+SPOOLED_AT_ONCE = 128, 2**20  # the same of those that are only stored
+FEW = 16, 2**20  # that come even when the spool is full: a mailbox that gets a mail now and then waits for no other
 TRIES = 5  # to fetch a mail, each time alone
 VISIT_SECONDS = 300.0  # then others have their turn
 
@@ -55,7 +55,8 @@ class Threads:
 class Pull:
     """A look at one mailbox."""
 
-    reception: Reception
+    reader: Reader
+    spooling: Spooling
     node: str
     box: Mailbox
     session: ImapSession
@@ -66,22 +67,34 @@ class Pull:
     _cursor: Cursor | None = None
     _folder: Folder | None = None
     _talking: asyncio.Lock = field(default_factory=asyncio.Lock)  # one command at a time
-    _reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READ_AT_ONCE))
+    _spooled: int = 0  # in this visit
+    full: bool = False  # the last look ended since the spool is
+
+    @property
+    def spools(self) -> bool:
+        """Whether mail is stored now and judged later.
+
+        Mail that may be none of our business is judged before it is kept; and so is mail of which those that are taken
+        are to be moved or deleted.
+        """
+        return self.box.account.takes == ALL and self.box.account.after == LEAVE
 
     async def run(self, *, anew: bool = False) -> bool:
         """Take what is new; True when time is up and there may be more. `anew`: in the folder that is open already."""
         account = self.box.account
-        until = asyncio.get_running_loop().time() + VISIT_SECONDS
+        until, self.full = asyncio.get_running_loop().time() + VISIT_SECONDS, False
         if not anew or self._folder is None or self._cursor is None:
             readonly = account.after == LEAVE
             self._folder = await self.threads.run(self.session.select, account.folder, readonly=readonly)
             self._cursor = await self._begin(self._folder)
         else:
             self._folder = Folder(self._folder.uidvalidity, 0, self._folder.exists)
-        while asyncio.get_running_loop().time() < until:
+        while asyncio.get_running_loop().time() < until and not self.full:
             uids, limit = await self._find(self._folder, self._cursor)
             if uids:
-                await self._take_all(uids, self._cursor, until)
+                many = self.spools and len(uids) > FEW[0]
+                with self.spooling.filling() if many else nullcontext():
+                    await self._take_all(uids, self._cursor, until)
             elif limit:
                 await self._store([], Cursor(self._cursor.uidvalidity, limit))
             else:
@@ -131,7 +144,7 @@ class Pull:
                 old = {uid for uid, one in sizes.items() if one.at is not None and one.at < self._start()}
                 sizes = {uid: one for uid, one in sizes.items() if uid not in old}
             await self._take_sized(some, sizes, until)
-            if asyncio.get_running_loop().time() > until:
+            if self.full or asyncio.get_running_loop().time() > until:
                 return
 
     async def _take_sized(self, uids: list[int], sizes: dict[int, Sized], until: float) -> None:
@@ -149,6 +162,9 @@ class Pull:
 
     async def _fetched(self, uids: list[int], sizes: dict[int, Sized], until: float) -> AsyncGenerator[_Fetched]:
         for batch in self._batches(uids, sizes):
+            if await self._must_wait(batch, sizes):
+                self.full = True
+                return
             yield batch, await self._fetch(batch, sizes)
             if asyncio.get_running_loop().time() > until:
                 return
@@ -157,11 +173,18 @@ class Pull:
         """(the last UID, the letters) of what is kept in one commit: other doors wait for it."""
         async with aclosing(fetched):
             async for batch, mails in fetched:
-                for part in _parts(batch, mails, KEPT_MAILS, KEPT_BYTES):
+                most = SPOOLED_AT_ONCE if self.spools else KEPT_AT_ONCE
+                for part in parts({uid: len(mails.get(uid, b"")) for uid in batch}, *most):
                     found = {uid: mails[uid] for uid in part if uid in mails}
                     stuck = [uid for uid in part if uid in sizes and self._is_stuck(uid)]
                     letters = await self._read_all(found, sizes)
                     yield part[-1], letters + [Letter(uid, sizes[uid].size, b"", None) for uid in stuck]
+
+    async def _must_wait(self, batch: list[int], sizes: dict[int, Sized]) -> bool:
+        """Whether so much waits to be judged that no more is to be fetched."""
+        size = sum(sizes[uid].size for uid in batch if uid in sizes)
+        few = self._spooled + len(batch) <= FEW[0] and size <= FEW[1]
+        return self.spools and not few and await self.spooling.is_full()
 
     def _batches(self, uids: list[int], sizes: dict[int, Sized]) -> Iterator[list[int]]:
         """UIDs by the batch; after a failure each mail alone, so that one which cannot be read holds up no other."""
@@ -206,29 +229,13 @@ class Pull:
         return self.stuck.get((self.box.tenant_id, self.box.name, uid), 0) >= TRIES
 
     async def _read_all(self, mails: dict[int, bytes], sizes: dict[int, Sized]) -> list[Letter]:
-        tasks = _parts(list(mails), mails, BUNDLE_MAILS, BUNDLE_BYTES)
-        bundles = await asyncio.gather(*(self._read_some([mails[uid] for uid in some]) for some in tasks))
-        letters = []
-        for (uid, raw), mail in zip(mails.items(), (mail for some in bundles for mail in some), strict=True):
-            size = max(sizes[uid].size, len(raw))
-            letters.append(Letter(uid, size, raw if size <= self.patience.message else b"", mail))
-        return letters
-
-    async def _read_some(self, raws: list[bytes]) -> list[ReceivedMail | None]:
-        """Small mails in one task of a worker; when that fails, each alone, so that one costs no other anything."""
-        if len(raws) > 1 and self.reception.read_some is not None:
-            async with self._reading:
-                read = await self.reception.read_some(raws)
-            if read is not None:
-                return list(read)
-        return list(await asyncio.gather(*(self._parse(raw) for raw in raws)))
-
-    async def _parse(self, raw: bytes) -> ReceivedMail | None:
-        async with self._reading:
-            with contextlib.suppress(Unreadable):
-                return await self.reception.read(raw)
-        log.warning("imap.unreadable", tenant=self.box.tenant_id, mailbox=self.box.name, size=len(raw))
-        return None
+        """What is judged at once is read; of what is spooled, only headers of mails that stay there."""
+        size = {uid: max(sizes[uid].size, len(raw)) for uid, raw in mails.items()}
+        large = {uid for uid in mails if size[uid] > self.patience.message}
+        wanted = {uid: raw for uid, raw in mails.items() if uid in large or not self.spools}
+        read = await self.reader.read(list(wanted.values()), self.box.tenant_id, self.box.name)
+        known = dict(zip(wanted, read, strict=True))
+        return [Letter(uid, size[uid], b"" if uid in large else raw, known.get(uid)) for uid, raw in mails.items()]
 
     async def _store(self, letters: list[Letter], cursor: Cursor) -> list[int]:
         """Keep a batch with the cursor; when the store chokes on one, each alone."""
@@ -258,24 +265,14 @@ class Pull:
             return await self._commit([Letter(letter.uid, letter.size, letter.raw, None)], cursor)
 
     async def _commit(self, letters: list[Letter], cursor: Cursor) -> list[int]:
-        return await self.reception.database.write(
-            take_batch, self.reception.names, self.node, self.box, letters, cursor, self.clock()
-        )
-
-
-def _parts(uids: list[int], mails: Mapping[int, bytes], most: int, most_bytes: int) -> Iterator[list[int]]:
-    """UIDs, so many at once or so many bytes of their mails, or one."""
-    part: list[int] = []
-    size = 0
-    for uid in uids:
-        own = len(mails.get(uid, b""))
-        if part and (len(part) >= most or size + own > most_bytes):
-            yield part
-            part, size = [], 0
-        part.append(uid)
-        size += own
-    if part:
-        yield part
+        database, names, now = self.reader.reception.database, self.reader.reception.names, self.clock()
+        if not self.spools:
+            return await database.write(take_batch, names, self.node, self.box, letters, cursor, now)
+        await database.write(spool_batch, names, self.node, self.box, letters, cursor, now, self._spooled)
+        if some := sum(bool(one.raw) for one in letters):
+            self._spooled += some
+            self.spooling.wake()
+        return []
 
 
 async def ahead(source: AsyncGenerator[T]) -> AsyncGenerator[T]:

@@ -1,10 +1,11 @@
 """What becomes of mail that lies in a tenant's mailbox: taken through the one door, or left alone.
 
-Called by the poller with a batch of mails that were read in a worker. In one transaction each is judged and, when it is
-taken, kept by `reception.take`; the cursor moves in the same one, so that a crash at any moment loses nothing and takes
-nothing twice. A mailbox that gives reports and replies only is asked for a proof (a token of ours, or a Message-ID of
-the tenant's own mail): everything else is none of our business and is not kept. There is no envelope here, so no
-report from a mailbox is ever trusted with a suppression.
+Called with a batch of mails that were read in a worker: by a pull, or by the loop that judges the spool. In one
+transaction each is judged and, when it is taken, kept by `reception.take`; in the same one the cursor moves, or its
+wait in the spool ends, so that a crash at any moment loses nothing and takes nothing twice. A mailbox that gives
+reports and replies only is asked for a proof (a token of ours, or a Message-ID of the tenant's own mail): everything
+else is none of our business and is not kept. There is no envelope here, so no report from a mailbox is ever trusted
+with a suppression.
 """
 
 from collections.abc import Sequence
@@ -21,15 +22,25 @@ from gateway.inbound.reception import HOPS, REPORTS, take
 from gateway.inbound.replies import thread_of_reply
 from gateway.mail.classify import Kind
 from gateway.mail.received import ReceivedMail
-from gateway.store.database import Transaction, new_id, to_ms
+from gateway.store.database import Transaction, foresees, new_id, to_ms
 from gateway.store.events import add_event
 from gateway.store.mailbox_account import ALL, OF_MAILBOX
-from gateway.store.mailboxes import Cursor, Mailbox, move_cursor, note_failure, note_visit
-from gateway.store.messages import Message, find_by_message_id, get_content
+from gateway.store.mailboxes import (
+    Cursor,
+    Mailbox,
+    count_judged,
+    lock_mailbox,
+    move_cursor,
+    note_failure,
+    note_visit,
+)
+from gateway.store.messages import Message, drop_spooled, find_by_message_id, get_content
+from gateway.store.spool import Spooled, add_spooled, end_spooled
 from gateway.store.threads import add_thread, close_thread, find_thread, open_thread
 
 log = structlog.get_logger()
 
+LANE = "spool"  # of what doors need not wait for, where the database can do that
 CHIP = "mailbox"  # of the thread that tells of a mailbox
 
 
@@ -47,26 +58,91 @@ def take_batch(
     tx: Transaction, names: Names, node: str, box: Mailbox, letters: Sequence[Letter], cursor: Cursor, now: datetime
 ) -> list[int]:
     """Judge mails and move the cursor; the UIDs of those that were taken. Raises LeaseLost."""
-    taken = [one.uid for one in letters if _take(tx, names, box, one, now)]
+    taken = []
+    for one in letters:
+        if not one.raw:
+            _say_skipped(tx, names, to_ms(now), box, one)
+        elif _take(tx, names, _source(box), one, now):
+            taken.append(one.uid)
     passed = len(letters) - len(taken)
     move_cursor(tx, node, box, cursor, now_ms=to_ms(now), taken=len(taken), passed=passed)
     return taken
 
 
-def _take(tx: Transaction, names: Names, box: Mailbox, letter: Letter, now: datetime) -> bool:
+@foresees(lambda *_: (), lane=LANE)
+def spool_batch(
+    tx: Transaction, names: Names, node: str, box: Mailbox, letters: Sequence[Letter], cursor: Cursor, now: datetime,
+    before: int,
+) -> None:  # fmt: skip
+    """Store mails that are judged later, and move the cursor; `before`: so many of this visit are. Raises LeaseLost."""
+    mails = [(one.uid, one.raw) for one in letters if one.raw]
+    for one in letters:
+        if not one.raw:
+            _say_skipped(tx, names, to_ms(now), box, one)
+    add_spooled(tx, now, (box.tenant_id, box.name), mails, before)
+    passed = len(letters) - len(mails)
+    move_cursor(tx, node, box, cursor, now_ms=to_ms(now), taken=0, passed=passed, spooled=len(mails))
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A spooled mail with its bytes and what was read of them."""
+
+    spooled: Spooled
+    raw: bytes
+    mail: ReceivedMail | None
+
+
+@foresees(lambda *_: (), lane=LANE)
+def judge_batch(tx: Transaction, names: Names, node: str, some: Sequence[Read], now: datetime) -> None:
+    """Judge spooled mails of one mailbox, and end their wait: in this commit each is kept or forgotten.
+
+    A mailbox that is gone had asked for all its mail.
+    """
+    tenant_id, name = some[0].spooled.tenant_id, some[0].spooled.mailbox
+    found = lock_mailbox(tx, tenant_id, name)
+    source = _Source(tenant_id, name, ALL if found is None else found)
+    ours = [one for one in some if end_spooled(tx, node, one.spooled)]
+    taken = sum(_take_spooled(tx, names, source, one, now) for one in ours)
+    count_judged(tx, tenant_id, name, taken, len(ours) - taken)
+
+
+def _take_spooled(tx: Transaction, names: Names, source: "_Source", one: Read, now: datetime) -> bool:
+    letter = Letter(one.spooled.uid, len(one.raw), one.raw, one.mail)
+    stored = (one.spooled.message_id, one.spooled.came_at)
+    if _take(tx, names, source, letter, now, stored) == one.spooled.message_id:
+        return True
+    drop_spooled(tx, source.tenant_id, one.spooled.message_id)
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where a mail lies, and what the tenant asks to be taken of it."""
+
+    tenant_id: str
+    name: str
+    takes: str
+
+
+def _source(box: Mailbox) -> _Source:
+    return _Source(box.tenant_id, box.name, box.account.takes)
+
+
+def _take(
+    tx: Transaction, names: Names, source: _Source, letter: Letter, now: datetime,
+    stored: tuple[str, datetime | None] = ("", None),
+) -> str:  # fmt: skip
+    """The id of the message that it has become, or was before; "" for a mail that is left alone."""
     mail = letter.mail
-    if not letter.raw:
-        _say_skipped(tx, names, to_ms(now), box, letter)
-        return False
-    named = _namesakes(tx, box.tenant_id, mail)
+    named = _namesakes(tx, source.tenant_id, mail)
     if mail is None:
-        destination: Destination | None = Destination(box.tenant_id) if box.account.takes == ALL else None
+        destination: Destination | None = Destination(source.tenant_id) if source.takes == ALL else None
     else:
-        destination = _find_place(tx, names, to_ms(now), box, mail, named)
-    if destination is None or _is_known(tx, box.tenant_id, named, letter.raw):
-        return False
-    take(tx, names, letter.raw, mail, destination, now, f"mailbox {box.name}", named)
-    return True
+        destination = _find_place(tx, names, to_ms(now), source, mail, named)
+    if destination is None or _is_known(tx, source.tenant_id, named, letter.raw):
+        return ""
+    return take(tx, names, letter.raw, mail, destination, now, f"mailbox {source.name}", named, stored).message_id
 
 
 def _namesakes(tx: Transaction, tenant_id: str, mail: ReceivedMail | None) -> list[Message]:
@@ -76,25 +152,25 @@ def _namesakes(tx: Transaction, tenant_id: str, mail: ReceivedMail | None) -> li
 
 def find_place(tx: Transaction, names: Names, now_ms: int, box: Mailbox, mail: ReceivedMail) -> Destination | None:
     """Where a mail of this mailbox goes; None for one that is left alone."""
-    return _find_place(tx, names, now_ms, box, mail, _namesakes(tx, box.tenant_id, mail))
+    return _find_place(tx, names, now_ms, _source(box), mail, _namesakes(tx, box.tenant_id, mail))
 
 
 def _find_place(
-    tx: Transaction, names: Names, now_ms: int, box: Mailbox, mail: ReceivedMail, named: Sequence[Message]
+    tx: Transaction, names: Names, now_ms: int, source: _Source, mail: ReceivedMail, named: Sequence[Message]
 ) -> Destination | None:
     left_from_here = any(one.direction == "out" for one in named)  # Bcc, a shared folder: it answers nothing
     if mail.hops > HOPS or left_from_here:
         return None
-    here = Destination(box.tenant_id)
+    here = Destination(source.tenant_id)
     proven = named_in_header(tx, names, here, mail)
     if proven.thread_id:
         return proven
     if mail.report is not None and (mail.kind in REPORTS or mail.kind in (Kind.FEEDBACK, Kind.READ_RECEIPT)):
-        matches = match_report(tx, now_ms, box.tenant_id, mail.report, mail)
+        matches = match_report(tx, now_ms, source.tenant_id, mail.report, mail)
         sure = [one for one in matches if CONFIDENCE.get(one.by) in PROVEN]
         if sure:
-            return here if mail.kind in REPORTS else Destination(box.tenant_id, sure[0].delivery.thread_id)
-    if box.account.takes == ALL or thread_of_reply(tx, box.tenant_id, mail):
+            return here if mail.kind in REPORTS else Destination(source.tenant_id, sure[0].delivery.thread_id)
+    if source.takes == ALL or thread_of_reply(tx, source.tenant_id, mail):
         return here
     return None
 

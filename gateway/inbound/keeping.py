@@ -24,7 +24,8 @@ OF_REPORTS = frozenset(
 class Came:
     """A mail at the door: `mail` None when it cannot be read; `origin` says who brought it and if that is true.
 
-    `named` is what its tenant has of the same Message-ID; None when nobody has asked yet.
+    `named` is what its tenant has of the same Message-ID; None when nobody has asked yet. `stored` and `at`: its bytes
+    lie under this id since then; "" for those that come now.
     """
 
     raw: bytes
@@ -32,6 +33,8 @@ class Came:
     mail: ReceivedMail | None
     origin: Mapping[str, Any]
     named: Sequence[Message] | None = None
+    stored: str = ""
+    at: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -56,7 +59,7 @@ def message_of(
         thread_id=thread_id,
         direction="in",
         kind=str(mail.kind),
-        created_at=now,
+        created_at=came.at or now,
         rfc_message_id=came.name,
         author=f"{mail.author_name} <{mail.author}>" if mail.author_name else mail.author,
         recipients=", ".join((*mail.to, *mail.cc)),

@@ -1,9 +1,9 @@
 """THE DOOR of mail that comes: `receive` is the only way one enters.
 
-The SMTP receiver (and later the IMAP poller) hands over bytes and the destinations that the envelope named. The mail is
-read in a worker process with limits; then one transaction keeps it in its thread, changes the delivery a report is
-about, and opens the thread when a person is needed; only after the commit is 250 said. A mail that cannot be read is
-kept all the same, and shown. We never answer anything from here.
+The SMTP receiver hands over bytes and the destinations that the envelope named, tenants' mailboxes what lies in them.
+The mail is read in a worker process with limits; then one transaction keeps it in its thread, changes the delivery a
+report is about, and opens the thread when a person is needed; only after the commit is 250 said. A mail that cannot be
+read is kept all the same, and shown. We never answer anything from here.
 """
 
 import hashlib
@@ -27,7 +27,14 @@ from gateway.mail.reply import Refused
 from gateway.outbound.queue import cancel, find_token
 from gateway.store.database import Database, Transaction, new_id, to_ms
 from gateway.store.events import add_event
-from gateway.store.messages import Message, add_message, find_by_message_id, get_message, replace_received
+from gateway.store.messages import (
+    Message,
+    add_message,
+    add_stored_message,
+    find_by_message_id,
+    get_message,
+    replace_received,
+)
 from gateway.store.preferences import BY_MAIL, stop_reminders
 from gateway.store.schema import OPERATOR
 from gateway.store.threads import add_thread, close_thread, open_thread, touch_thread
@@ -97,13 +104,15 @@ def take(
     now: datetime,
     peer: str,
     named: Sequence[Message] = (),
+    stored: tuple[str, datetime | None] = ("", None),
 ) -> Taken:
     """Keep a mail in a transaction of the caller's, who has read it and knows whose it is: a tenant's mailbox.
 
-    `named` is what the tenant has of its Message-ID, asked in the same transaction.
+    `named` is what the tenant has of its Message-ID, asked in the same transaction; `stored` the id under which its
+    bytes lie already, and since when: the message has that id, unless the same mail was taken before.
     """
     asked = named if mail is not None and mail.message_id else None
-    came = Came(raw, hashlib.sha256(raw).hexdigest(), mail, {"peer": peer}, asked)
+    came = Came(raw, hashlib.sha256(raw).hexdigest(), mail, {"peer": peer}, asked, *stored)
     return _take(tx, names, came, [place], now)[0]
 
 
@@ -147,7 +156,8 @@ def _take_one(tx: Transaction, came: Came, destination: Destination, now: dateti
     mail = came.mail
     if mail is None:
         return _keep_unreadable(tx, came, destination, now)
-    return _settle(tx, came, mail, destination, new_id(), now, add_message)
+    keep = add_stored_message if came.stored else add_message
+    return _settle(tx, came, mail, destination, came.stored or new_id(), now, keep)
 
 
 def _settle(
@@ -239,13 +249,14 @@ def _note_reply(
 
 def _keep_unreadable(tx: Transaction, came: Came, destination: Destination, now: datetime) -> Taken:
     """Nothing is dropped: the bytes are kept where the envelope says, and a person is asked to look."""
-    now_ms, tenant_id, message_id = to_ms(now), destination.tenant_id, new_id()
+    now_ms, tenant_id, message_id = to_ms(now), destination.tenant_id, came.stored or new_id()
     thread_id = destination.thread_id or add_thread(tx, now_ms, tenant_id, subject="(unreadable mail)")
     kept = Message(
-        tenant_id=tenant_id, id=message_id, thread_id=thread_id, direction="in", kind=UNREADABLE, created_at=now,
+        tenant_id=tenant_id, id=message_id, thread_id=thread_id, direction="in", kind=UNREADABLE,
+        created_at=came.at or now,
         rfc_message_id=came.name, detail={"sha256": came.digest, **came.origin, **_came_to(destination)},
     )  # fmt: skip
-    add_message(tx, kept, came.raw)
+    (add_stored_message if came.stored else add_message)(tx, kept, came.raw)
     data = {"kind": UNREADABLE}
     add_event(tx, now_ms, tenant_id, "report.received", thread_id=thread_id, message_id=message_id, data=data)
     open_thread(tx, now_ms, tenant_id, thread_id, UNREADABLE)

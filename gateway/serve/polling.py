@@ -19,7 +19,7 @@ def make_poller(config: Config, reception: Reception, seal: Seal, clock: Callabl
     """A poller that `run` sets going."""
     wanted = config.imap
     patience = Patience(message=wanted.max_message)
-    pace = Pace(wanted.threads, wanted.idle_threads, wanted.poll_seconds, patience)
+    pace = Pace(wanted.threads, wanted.idle_threads, wanted.poll_seconds, patience, wanted.max_spool)
     return ImapPoller(reception, seal, config.node, clock, allowed(config), pace)
 
 

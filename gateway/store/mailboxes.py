@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, delete, insert, or_, select, update
 
 from gateway.mail.reply import Refused
 from gateway.store.database import Transaction, from_ms, to_ms
-from gateway.store.mailbox_account import Account, check_account, refuse
+from gateway.store.mailbox_account import OURS, Account, check_account, refuse
 from gateway.store.routes import REFRESH_MS, WORDS_LIMIT, Secret
 from gateway.store.schema import mailbox
 from gateway.store.sealed import Seal
@@ -141,16 +141,32 @@ def free_leases(tx: Transaction, node: str) -> None:
 
 
 def move_cursor(
-    tx: Transaction, node: str, box: Mailbox, cursor: Cursor, *, now_ms: int, taken: int, passed: int
+    tx: Transaction, node: str, box: Mailbox, cursor: Cursor, *, now_ms: int, taken: int, passed: int, spooled: int = 0
 ) -> None:
-    """All up to the cursor was judged, in this transaction. Raises LeaseLost: then nothing of it may stay."""
+    """All up to the cursor was judged or spooled, in this transaction. Raises LeaseLost: then nothing may stay."""
     values: dict[str, Any] = {"taken": mailbox.c.taken + taken, "passed": mailbox.c.passed + passed}
-    if taken:
+    if taken or spooled:
         values["arrived_at"] = now_ms
     _write(
         tx, node, box, uidvalidity=cursor.uidvalidity, last_uid=cursor.last_uid, recheck_below=cursor.recheck_below,
         **values,
     )  # fmt: skip
+
+
+def lock_mailbox(tx: Transaction, tenant_id: str, name: str) -> str | None:
+    """What the tenant asks to be taken from it, locked until the commit; None when there is no such mailbox any more.
+
+    So two nodes never judge mail of one mailbox at once, and the second sees what the first has kept.
+    """
+    found = select(mailbox.c.settings).where(_of(tenant_id, name))
+    row = tx.first(found.with_for_update() if tx.skips_locked else found)
+    return str(json.loads(row[0]).get("takes", OURS)) if row else None
+
+
+def count_judged(tx: Transaction, tenant_id: str, name: str, taken: int, passed: int) -> None:
+    """Mail of it that was spooled has been judged."""
+    values = {"taken": mailbox.c.taken + taken, "passed": mailbox.c.passed + passed}
+    tx.change(update(mailbox).where(_of(tenant_id, name)).values(**values))
 
 
 def note_visit(tx: Transaction, node: str, box: Mailbox, now_ms: int, next_ms: int, until_ms: int | None) -> bool:

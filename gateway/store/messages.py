@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, literal_column, select, update
+from sqlalchemy import bindparam, delete, insert, literal_column, select, update
 
 from gateway.store.database import Prepared, Transaction, need_time, storable
 from gateway.store.schema import content, message, tenant
@@ -58,6 +58,13 @@ _COLUMNS = list(message.columns)
 
 def add_message(tx: Transaction, made: Message, raw: bytes = b"") -> None:
     """Keep a message; its bytes may follow later (`put_content`)."""
+    add_stored_message(tx, made, raw)
+    if raw:
+        tx.send(_INSERT_CONTENT, {"tenant_id": made.tenant_id, "message_id": made.id, "raw": raw})
+
+
+def add_stored_message(tx: Transaction, made: Message, raw: bytes) -> None:
+    """Keep a message whose bytes lie under its id already (`put_spooled`)."""
     tx.send(
         _INSERT,
         {
@@ -85,8 +92,17 @@ def add_message(tx: Transaction, made: Message, raw: bytes = b"") -> None:
             "created_at": int(made.created_at.timestamp() * 1000),
         },
     )
-    if raw:
-        tx.send(_INSERT_CONTENT, {"tenant_id": made.tenant_id, "message_id": made.id, "raw": raw})
+
+
+def put_spooled(tx: Transaction, tenant_id: str, message_id: str, raw: bytes) -> None:
+    """The bytes of a mail that nobody has judged: it may become a message of this id."""
+    tx.send(_INSERT_CONTENT, {"tenant_id": tenant_id, "message_id": message_id, "raw": raw})
+
+
+def drop_spooled(tx: Transaction, tenant_id: str, message_id: str) -> None:
+    """It becomes none: its bytes are forgotten."""
+    where = (content.c.tenant_id == tenant_id) & (content.c.message_id == message_id)
+    tx.change(delete(content).where(where))
 
 
 def put_content(tx: Transaction, tenant_id: str, message_id: str, raw: bytes, **values: Any) -> bool:

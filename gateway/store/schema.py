@@ -726,6 +726,24 @@ mailbox = Table(
     comment="store/mailboxes",
 )
 
+# Mail of mailboxes that is kept, and not judged yet; its bytes are in `content`, under the same id.
+spool = Table(
+    "spool",
+    metadata,
+    _key(),
+    _key("message_id"),  # which the message will have
+    Column("mailbox", String(60), nullable=False),
+    Column("uid", BigInteger, nullable=False),
+    _number("size"),
+    Column("turn", BigInteger, nullable=False),  # the order in which they are judged
+    _number("tries"),  # that failed
+    _at("next_at", nullable=False),  # not before; booked: until then
+    _text("booked_by"),  # the node that judges it now; "" when none does
+    _at("came_at", nullable=False),
+    Index("spool_turn", "turn"),
+    comment="store/spool",
+)
+
 endpoint = Table(
     "endpoint",
     metadata,

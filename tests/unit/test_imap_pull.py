@@ -5,13 +5,14 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from gateway.inbound.imap_pull import _parts, ahead
+from gateway.inbound.imap_pull import ahead
+from gateway.inbound.imap_reading import parts
 
 
 def test_parts_are_bounded_by_mails_and_by_bytes_and_a_large_mail_is_one_alone() -> None:
-    mails = {1: b"x" * 10, 2: b"x" * 10, 3: b"x" * 500, 4: b"x", 6: b"x", 7: b"x", 8: b"x"}  # 5 was expunged
-    assert list(_parts([1, 2, 3, 4, 5, 6, 7, 8], mails, 3, 100)) == [[1, 2], [3], [4, 5, 6], [7, 8]]
-    assert list(_parts([], mails, 3, 100)) == []
+    sizes = {1: 10, 2: 10, 3: 500, 4: 1, 5: 0, 6: 1, 7: 1, 8: 1}  # 5 was expunged
+    assert list(parts(sizes, 3, 100)) == [[1, 2], [3], [4, 5, 6], [7, 8]]
+    assert list(parts({}, 3, 100)) == []
 
 
 async def _counted(begun: list[int], ended: list[str], fail_at: int = -1) -> AsyncGenerator[int]:
