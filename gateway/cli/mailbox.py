@@ -41,6 +41,7 @@ from gateway.store.mailboxes import (
     open_mailbox_secret,
 )
 from gateway.store.routes import Secret
+from gateway.store.spool import Depth, spool_depths
 from gateway.store.tenants import list_tenants
 
 
@@ -109,15 +110,22 @@ def set_(
 @json_option
 @pass_context
 def list_(context: Context, slug: str, as_json: bool) -> None:
-    """List mailboxes: what is taken from them, how they fare, and when they were read."""
+    """List mailboxes: what is taken from them, how they fare, when they were read, what waits to be judged."""
     tenants = {one.id: one.slug for one in context.read(list_tenants)}
     found = context.read(list_mailboxes, context.tenant(slug).id if slug else "")
+    depths = context.read(spool_depths)
+    waits = [depths.get((one.tenant_id, one.name), Depth()) for one in found]
     if as_json:
-        show_json([_facts(one, tenants.get(one.tenant_id, "")) for one in found])
+        rows = zip(found, waits, strict=True)
+        show_json([_facts(one, tenants.get(one.tenant_id, "")) | {"spool": plain(depth)} for one, depth in rows])
         return
-    columns = ("tenant", "name", "user", "server", "takes", "state", "read", "taken", "left")
+    columns = ("tenant", "name", "user", "server", "takes", "state", "read", "waiting", "taken", "left")
     empty = "no mailboxes; add one with `gateway mailbox add`"
-    show_rows([_row(one, tenants.get(one.tenant_id, "")) for one in found], False, empty=empty, columns=columns)
+    rows_ = [
+        _row(one, tenants.get(one.tenant_id, "")) | {"waiting": depth.mails}
+        for one, depth in zip(found, waits, strict=True)
+    ]
+    show_rows(rows_, False, empty=empty, columns=columns)
 
 
 @mailbox.command("rm")

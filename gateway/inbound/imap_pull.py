@@ -68,6 +68,7 @@ class Pull:
     _folder: Folder | None = None
     _talking: asyncio.Lock = field(default_factory=asyncio.Lock)  # one command at a time
     _spooled: int = 0  # in this visit
+    _many: bool = False
     full: bool = False  # the last look ended since the spool is
 
     @property
@@ -92,8 +93,8 @@ class Pull:
         while asyncio.get_running_loop().time() < until and not self.full:
             uids, limit = await self._find(self._folder, self._cursor)
             if uids:
-                many = self.spools and len(uids) > FEW[0]
-                with self.spooling.filling() if many else nullcontext():
+                self._many = self.spools and len(uids) > FEW[0]
+                with self.spooling.filling() if self._many else nullcontext():
                     await self._take_all(uids, self._cursor, until)
             elif limit:
                 await self._store([], Cursor(self._cursor.uidvalidity, limit))
@@ -183,8 +184,7 @@ class Pull:
     async def _must_wait(self, batch: list[int], sizes: dict[int, Sized]) -> bool:
         """Whether so much waits to be judged that no more is to be fetched."""
         size = sum(sizes[uid].size for uid in batch if uid in sizes)
-        few = self._spooled + len(batch) <= FEW[0] and size <= FEW[1]
-        return self.spools and not few and await self.spooling.is_full()
+        return self.spools and (self._many or size > FEW[1]) and await self.spooling.is_full()
 
     def _batches(self, uids: list[int], sizes: dict[int, Sized]) -> Iterator[list[int]]:
         """UIDs by the batch; after a failure each mail alone, so that one which cannot be read holds up no other."""

@@ -29,6 +29,7 @@ from gateway.store.event_feed import CLOCK_MS
 from gateway.store.mailboxes import list_mailboxes
 from gateway.store.routes import get_server, list_servers
 from gateway.store.schema import OPERATOR
+from gateway.store.spool import spool_depth
 from gateway.store.tenants import list_credentials, list_identities, list_tenants
 from gateway.store.users import list_users
 
@@ -63,7 +64,7 @@ def examine(database: Database, config: Config) -> Iterator[Finding]:
     yield from _look_at_clocks(database)
     looks = (
         _look_at_keys, _look_at_domains, _look_at_tenants, _look_at_queue, _look_at_search, _look_at_servers,
-        _look_at_mailboxes, _look_at_postmaster,
+        _look_at_mailboxes, _look_at_spool, _look_at_postmaster,
     )  # fmt: skip
     for look in looks:
         yield from look(database.read_now, config)
@@ -227,6 +228,26 @@ def _look_at_mailboxes(read: Read, config: Config) -> Iterator[Finding]:
         else:
             words = msgid("%(host)s works") if box.state else msgid("%(host)s was not looked at yet")
             yield Finding(what, "ok", words, facts=facts)
+
+
+def _look_at_spool(read: Read, config: Config) -> Iterator[Finding]:
+    """Mail of mailboxes that is stored and not judged."""
+    found = read(spool_depth)
+    if found.since is None:
+        yield Finding("spool", "ok", "no mail of mailboxes waits to be judged")
+        return
+    age = utc_now() - found.since
+    words = f"{found.mails:,} mails of mailboxes ({found.size // 2**20:,} MB) wait to be judged, the oldest for "
+    words += f"{max(int(age.total_seconds()), 0):,} s"
+    if age > LATE:
+        yield Finding(
+            "spool", "wrong", words, "is `gateway serve` running? Its log says what fails (imap.judging_failed)"
+        )
+    elif found.size >= config.imap.max_spool:
+        words += "; fetching pauses (imap.max_spool)"
+        yield Finding("spool", "warning", words, "it goes on by itself; more workers.count judge faster")
+    else:
+        yield Finding("spool", "ok", words)
 
 
 def _look_at_queue(read: Read, config: Config) -> Iterator[Finding]:

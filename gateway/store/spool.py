@@ -129,9 +129,8 @@ def spool_depth(tx: Transaction) -> Depth:
     return Depth(row[0], int(row[1] or 0) + ROW_BYTES * row[0], from_ms(row[2]))
 
 
-def spool_depths(tx: Transaction, tenant_id: str = "") -> dict[tuple[str, str], Depth]:
+def spool_depths(tx: Transaction) -> dict[tuple[str, str], Depth]:
     """How much waits of each (tenant, mailbox) that anything waits of."""
     place = (spool.c.tenant_id, spool.c.mailbox)
     asked = select(*place, func.count(), func.sum(spool.c.size), func.min(spool.c.came_at)).group_by(*place)
-    found = tx.all(asked.where(spool.c.tenant_id == tenant_id) if tenant_id else asked)
-    return {(row[0], row[1]): Depth(row[2], int(row[3]) + ROW_BYTES * row[2], from_ms(row[4])) for row in found}
+    return {(row[0], row[1]): Depth(row[2], int(row[3]) + ROW_BYTES * row[2], from_ms(row[4])) for row in tx.all(asked)}

@@ -3,6 +3,7 @@
 Whatever happens there, each mail is taken once. The killed process is the real command.
 """
 
+import asyncio
 import os
 import random
 import signal
@@ -11,9 +12,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from journeys.house import Clock, Journey, Place, fill_place, open_journey
@@ -22,8 +24,18 @@ from journeys.mailboxes import QUICK, account, change, connect, in_a_loop, row, 
 from journeys.token_endpoint import token_endpoint
 from postroom.dovecot import PASSWORD, Dovecot
 
-from gateway.store.database import to_ms
+from gateway.inbound.destinations import Names
+from gateway.inbound.imap_poller import ImapPoller, Pace
+from gateway.inbound.imap_wire import Patience
+from gateway.inbound.reception import Reception
+from gateway.mail.received import ReceivedMail, read_mail
+from gateway.store.database import Database, to_ms
 from gateway.store.mailbox_account import ALL
+from gateway.store.mailboxes import add_mailbox
+from gateway.store.routes import Secret
+from gateway.store.sealed import read_key_file
+from gateway.store.spool import spool_depth, spool_depths
+from gateway.store.tenants import find_tenant
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,6 +103,7 @@ async def test_a_folder_that_is_numbered_anew_loses_nothing_and_gives_nothing_tw
                 client.append("Work", letters(user, "three")[0])
 
         await in_thread(rebuild)
+        journey.clock.move(minutes=2)  # over the backoff, if it was looked at in the middle
         await put(dovecot, user, "four", folder="Work")
         assert await taken(journey, 4) == Counter(["one", "two", "three", "four"])
         found = await visited(journey)
@@ -211,14 +224,19 @@ def test_a_kill_in_the_middle_loses_nothing_and_takes_nothing_twice(
          "--username", user, "--password-stdin", "--trust", trust, "--takes", ALL, "--since", "2026-01-01"],
         input=PASSWORD + "\n", text=True, check=True, capture_output=True,
     )  # fmt: skip
-    for _ in range(KILLS):
+    pending = []
+    for number in range(KILLS):
         process = subprocess.Popen([*command, "serve"], start_new_session=True)
         before, until = count(place), time.monotonic() + 60
         while count(place) <= before and count(place) < MAILS and time.monotonic() < until:
-            time.sleep(0.02)
-        time.sleep(random.uniform(0, 0.3))
+            if number == 0 and waiting(place):  # stored, and not judged
+                break
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, 0.3) if number else 0)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        pending.append(waiting(place))
+    assert any(pending), "no kill came between storing and judging"
     process = subprocess.Popen([*command, "serve"], start_new_session=True)
     try:
         until = time.monotonic() + 60
@@ -230,12 +248,81 @@ def test_a_kill_in_the_middle_loses_nothing_and_takes_nothing_twice(
         process.wait(30)
     found = Counter(subjects(place))
     assert set(found) == {f"mail {number}" for number in range(MAILS)} and set(found.values()) == {1}
+    assert waiting(place) == 0 and ask(place, "SELECT COUNT(*) FROM content") == [MAILS]
+
+
+@in_a_loop
+async def test_a_pull_pauses_while_the_spool_is_full_and_a_mail_that_comes_alone_does_not(
+    place: Place, dovecot: Dovecot, user: str
+) -> None:
+    go_on = asyncio.Event()
+
+    async def read(raw: bytes) -> ReceivedMail:
+        await go_on.wait()
+        return read_mail(raw)
+
+    lay = [f"mail {number}" for number in range(60)]
+    with dovecot.login(user) as client:
+        for raw in letters(user, *lay):
+            client.append("INBOX", raw)
+    database, clock, other = Database(f"sqlite:///{place.folder}/gateway.db"), Clock(), dovecot.add_user(next(USERS))
+    seal, tenant = read_key_file(place.folder / "gateway.key"), await database.read(find_tenant, "acme")
+    assert tenant is not None
+    pace = Pace(2, 0, 1.0, Patience(batch_mails=10), 1)
+    poller = ImapPoller(Reception(database, read, Names("r.test", "i.test", b"key")), seal, "n1", clock, None, pace)
+    task = asyncio.create_task(poller.run())
+
+    async def stored(count: int) -> None:
+        async with asyncio.timeout(20):
+            while (await database.read(spool_depth)).mails < count:
+                await asyncio.sleep(0.05)
+                clock.move(seconds=2)
+
+    def add(name: str, who: str) -> Coroutine[Any, Any, None]:
+        made = account(dovecot, who, takes=ALL, since="2026-01-01")
+        return database.write(add_mailbox, clock(), seal, tenant.id, name, made, Secret(password=PASSWORD))
+
+    try:
+        await add("many", user)
+        await stored(10)
+        await asyncio.sleep(1)
+        begun = (await database.read(spool_depth)).mails  # what was under way when the spool became full
+        assert begun <= 40
+        await put(dovecot, other, "alone")
+        await add("few", other)
+        await stored(begun + 1)
+        for _ in range(10):  # it is looked at again, and nothing is fetched
+            await asyncio.sleep(0.1)
+            clock.move(seconds=6)
+        depths = await database.read(spool_depths)
+        assert {name: depth.mails for (_, name), depth in depths.items()} == {"many": begun, "few": 1}
+        assert count(place) == 0
+        go_on.set()
+        async with asyncio.timeout(30):
+            while count(place) < 61:
+                await asyncio.sleep(0.1)
+                clock.move(seconds=6)
+        assert Counter(subjects(place)) == Counter([*lay, "alone"])
+        assert not task.done(), "the poller died"
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        database.close()
 
 
 def count(place: Place) -> int:
     return len(subjects(place))
 
 
+def waiting(place: Place) -> int:
+    """Mails that are stored and not judged."""
+    return int(ask(place, "SELECT COUNT(*) FROM spool")[0])
+
+
 def subjects(place: Place) -> list[str]:
+    return ask(place, "SELECT subject FROM message WHERE direction = 'in'")
+
+
+def ask(place: Place, sql: str) -> list[Any]:
     with sqlite3.connect(f"file:{place.folder / 'gateway.db'}?mode=ro", uri=True, timeout=20) as database:
-        return [row[0] for row in database.execute("SELECT subject FROM message WHERE direction = 'in'")]
+        return [row[0] for row in database.execute(sql)]
