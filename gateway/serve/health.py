@@ -232,22 +232,20 @@ def _look_at_mailboxes(read: Read, config: Config) -> Iterator[Finding]:
 
 def _look_at_spool(read: Read, config: Config) -> Iterator[Finding]:
     """Mail of mailboxes that is stored and not judged."""
-    found = read(spool_depth)
+    what, found = msgid("mail of mailboxes"), read(spool_depth)
     if found.since is None:
-        yield Finding("spool", "ok", "no mail of mailboxes waits to be judged")
+        yield Finding(what, "ok", msgid("none waits to be judged"))
         return
-    age = utc_now() - found.since
-    words = f"{found.mails:,} mails of mailboxes ({found.size // 2**20:,} MB) wait to be judged, the oldest for "
-    words += f"{max(int(age.total_seconds()), 0):,} s"
-    if age > LATE:
-        yield Finding(
-            "spool", "wrong", words, "is `gateway serve` running? Its log says what fails (imap.judging_failed)"
-        )
+    seconds = max(int((utc_now() - found.since).total_seconds()), 0)
+    facts = {"mails": found.mails, "mb": found.size // 2**20, "seconds": seconds}
+    words = msgid("%(mails)s (%(mb)s MB) wait to be judged, the oldest for %(seconds)s s")
+    if seconds > LATE.total_seconds():
+        yield Finding(what, "wrong", words, SERVING, facts)
     elif found.size >= config.imap.max_spool:
-        words += "; fetching pauses (imap.max_spool)"
-        yield Finding("spool", "warning", words, "it goes on by itself; more workers.count judge faster")
+        todo = msgid("no more is fetched meanwhile (imap.max_spool); more processes (workers.count) judge faster")
+        yield Finding(what, "warning", words, todo, facts)
     else:
-        yield Finding("spool", "ok", words)
+        yield Finding(what, "ok", words, facts=facts)
 
 
 def _look_at_queue(read: Read, config: Config) -> Iterator[Finding]:

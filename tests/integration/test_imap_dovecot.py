@@ -4,6 +4,7 @@ Whatever happens there, each mail is taken once. The killed process is the real 
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -251,63 +252,72 @@ def test_a_kill_in_the_middle_loses_nothing_and_takes_nothing_twice(
     assert waiting(place) == 0 and ask(place, "SELECT COUNT(*) FROM content") == [MAILS]
 
 
-@in_a_loop
-async def test_a_pull_pauses_while_the_spool_is_full_and_a_mail_that_comes_alone_does_not(
-    place: Place, dovecot: Dovecot, user: str
-) -> None:
-    go_on = asyncio.Event()
+@contextlib.asynccontextmanager
+async def polling(place: Place, clock: Clock, go_on: asyncio.Event) -> AsyncIterator[Database]:
+    """A poller whose spool has room for nothing beside what is in it, and that reads no mail before it may."""
 
     async def read(raw: bytes) -> ReceivedMail:
         await go_on.wait()
         return read_mail(raw)
 
-    lay = [f"mail {number}" for number in range(60)]
-    with dovecot.login(user) as client:
-        for raw in letters(user, *lay):
-            client.append("INBOX", raw)
-    database, clock, other = Database(f"sqlite:///{place.folder}/gateway.db"), Clock(), dovecot.add_user(next(USERS))
-    seal, tenant = read_key_file(place.folder / "gateway.key"), await database.read(find_tenant, "acme")
-    assert tenant is not None
+    database, seal = Database(f"sqlite:///{place.folder}/gateway.db"), read_key_file(place.folder / "gateway.key")
     pace = Pace(2, 0, 1.0, Patience(batch_mails=10), 1)
     poller = ImapPoller(Reception(database, read, Names("r.test", "i.test", b"key")), seal, "n1", clock, None, pace)
     task = asyncio.create_task(poller.run())
-
-    async def stored(count: int) -> None:
-        async with asyncio.timeout(20):
-            while (await database.read(spool_depth)).mails < count:
-                await asyncio.sleep(0.05)
-                clock.move(seconds=2)
-
-    def add(name: str, who: str) -> Coroutine[Any, Any, None]:
-        made = account(dovecot, who, takes=ALL, since="2026-01-01")
-        return database.write(add_mailbox, clock(), seal, tenant.id, name, made, Secret(password=PASSWORD))
-
     try:
-        await add("many", user)
-        await stored(10)
-        await asyncio.sleep(1)
-        begun = (await database.read(spool_depth)).mails  # what was under way when the spool became full
-        assert begun <= 40
-        await put(dovecot, other, "alone")
-        await add("few", other)
-        await stored(begun + 1)
-        for _ in range(10):  # it is looked at again, and nothing is fetched
-            await asyncio.sleep(0.1)
-            clock.move(seconds=6)
-        depths = await database.read(spool_depths)
-        assert {name: depth.mails for (_, name), depth in depths.items()} == {"many": begun, "few": 1}
-        assert count(place) == 0
-        go_on.set()
-        async with asyncio.timeout(30):
-            while count(place) < 61:
-                await asyncio.sleep(0.1)
-                clock.move(seconds=6)
-        assert Counter(subjects(place)) == Counter([*lay, "alone"])
+        yield database
         assert not task.done(), "the poller died"
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         database.close()
+
+
+@in_a_loop
+async def test_a_pull_pauses_while_the_spool_is_full_and_a_mail_that_comes_alone_does_not(
+    place: Place, dovecot: Dovecot, user: str
+) -> None:
+    lay = [f"mail {number}" for number in range(60)]
+    with dovecot.login(user) as client:
+        for raw in letters(user, *lay):
+            client.append("INBOX", raw)
+    clock, go_on, other = Clock(), asyncio.Event(), dovecot.add_user(next(USERS))
+    await put(dovecot, other, "alone")
+    async with polling(place, clock, go_on) as database:
+        tenant = await database.read(find_tenant, "acme")
+        assert tenant is not None
+
+        async def add(name: str, who: str) -> None:
+            made, seal = (
+                account(dovecot, who, takes=ALL, since="2026-01-01"),
+                read_key_file(place.folder / "gateway.key"),
+            )
+            await database.write(add_mailbox, clock(), seal, tenant.id, name, made, Secret(password=PASSWORD))
+
+        async def until(so: Callable[[int], bool]) -> None:
+            async with asyncio.timeout(30):
+                while not so((await database.read(spool_depth)).mails):
+                    await asyncio.sleep(0.05)
+                    clock.move(seconds=2)
+
+        await add("many", user)
+        await until(lambda depth: depth >= 10)
+        await asyncio.sleep(1)
+        begun = (await database.read(spool_depth)).mails  # what was under way when the spool became full
+        assert begun <= 40
+        await add("few", other)
+        await until(lambda depth: depth == begun + 1)
+        for _ in range(10):  # it is looked at again, and nothing is fetched
+            await asyncio.sleep(0.1)
+            clock.move(seconds=6)
+        assert {key[1]: one.mails for key, one in (await database.read(spool_depths)).items()} == {
+            "many": begun,
+            "few": 1,
+        }
+        assert count(place) == 0
+        go_on.set()
+        await until(lambda depth: depth == 0 and count(place) == 61)
+    assert Counter(subjects(place)) == Counter([*lay, "alone"])
 
 
 def count(place: Place) -> int:
