@@ -127,7 +127,7 @@ def test_two_nodes_on_one_database_share_the_work_and_send_nothing_twice(place: 
 def test_a_house_that_ended_in_order_sends_the_rest_in_its_next_life_and_nothing_twice(place: Place) -> None:
     async def run() -> None:
         clock = Clock()
-        world = await start_world(return_to=("127.0.0.1", 9), clock=clock, pace=0.1)
+        world = await start_world(return_to=("127.0.0.1", 9), clock=clock, pace=0.4)
         sent = []
         try:
             async with open_journey(place, clock=clock, world=world, delivery={"connections": 2}) as journey:

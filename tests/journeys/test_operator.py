@@ -24,13 +24,13 @@ from gateway.store.tenants import add_tenant, get_tenant, need_tenant
 from gateway.store.users import add_user, find_user, start_session
 from gateway.web.app import make_app
 
-NOW = datetime.now(UTC)  # ids are made by the real clock, and plots find events by their ids
+NOW = datetime.now(UTC)  # again when a database is seeded: ids are made by the real clock, and plots find events by ids
 ORIGIN = "http://127.0.0.1:8025"
 FORM = {"origin": ORIGIN}
 PASSWORD = "a long enough secret"
 RESTS = {
     "key": "mx.client.example", "domain": "client.example", "way": "direct", "state": "rests", "connections": 0,
-    "allowed": 0, "most": 20, "waiting": 0, "until": NOW.timestamp() + 300, "words": "421 4.7.0 slow down",
+    "allowed": 0, "most": 20, "waiting": 0, "until": NOW.timestamp() + 3600, "words": "421 4.7.0 slow down",
 }  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def seed(tx: Transaction) -> House:
         raw=b"From: a@b.example\r\n\r\nx",
     )
     note_node(tx, NOW, "mail.1", NOW - timedelta(days=1), REPORT)
-    measure_now(tx, datetime.now(UTC))  # events are found by their ids, which are of the real clock
+    measure_now(tx, NOW)
     return house
 
 
@@ -118,6 +118,8 @@ def _hold(tx: Transaction, made: Booked, why: str) -> None:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    global NOW
+    NOW = datetime.now(UTC)
     folder, url = tmp_path_factory.mktemp("operator") / "data", ""
     if request.param == "sqlite":
         copy_folder(request.getfixturevalue("sqlite_template"), folder)
