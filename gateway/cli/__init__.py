@@ -13,33 +13,37 @@ from gateway import __version__
 from gateway.config import ConfigError
 from gateway.mail.reply import Refused
 
-# A command's module is loaded when the command is used: `gateway trace` does not wait for the renderer.
+# A command's module is loaded when the command is used: `gateway trace` does not wait for the renderer, nor the list of
+# commands for all of them. The words begin each command's own help.
 COMMANDS = {
-    "init": "setup",
-    "serve": "setup",
-    "run": "demo",
-    "doctor": "doctor",
-    "tenant": "tenant",
-    "credential": "credential",
-    "api-key": "api_key",
-    "user": "user",
-    "domain": "domain",
-    "template": "template",
-    "send": "send",
-    "validate": "validate",
-    "document": "document",
-    "customer": "customer",
-    "reminders": "reminders",
-    "queue": "queue",
-    "trace": "trace",
-    "evidence": "evidence",
-    "runs": "runs",
-    "events": "events",
-    "webhook": "webhook",
-    "inbox": "inbox",
-    "suppression": "suppression",
-    "mailbox": "mailbox",
-    "bounce": "bounce",
+    "init": (
+        "setup",
+        "Make configuration, keys, certificate and database; upgrade them when they exist",
+    ),
+    "serve": ("setup", "Run the gateway until it is told to stop (SIGTERM, Ctrl-C)"),
+    "run": ("demo", "Run a whole gateway with a sample tenant and a fake outside world, and say what to look at"),
+    "doctor": ("doctor", "Look at everything that must be right; exit status 1 when something is wrong"),
+    "tenant": ("tenant", "Companies that send through this gateway"),
+    "credential": ("credential", "Logins and networks of billing systems"),
+    "api-key": ("api_key", "Keys of the HTTP API"),
+    "user": ("user", "People who log in to the pages"),
+    "domain": ("domain", "Domains that mail is signed for"),
+    "template": ("template", "Templates and their triggers"),
+    "send": ("send", "Send FILES: documents (JSON, UBL, CII, a PDF with one inside) or composed mails (.eml)"),
+    "validate": ("validate", "Check FILES: documents in JSON, e-invoices in UBL or CII, and PDFs that embed one"),
+    "document": ("document", "Documents of a tenant"),
+    "customer": ("customer", "Customers of a tenant and their contacts"),
+    "reminders": ("reminders", "Reminders of documents, before and after the day that they remind of"),
+    "queue": ("queue", "Deliveries: one per message and recipient"),
+    "trace": ("trace", "Show what became of QUERY: a message or thread id, an address, a document's number or id"),
+    "evidence": ("evidence", "Write a ZIP with all that proves how DOCUMENT (type/id), or THREAD, was mailed"),
+    "runs": ("runs", "Runs: mails that were handed over in one batch, and what became of each recipient"),
+    "events": ("events", "Print a tenant's events in their order, oldest first"),
+    "webhook": ("webhook", "Endpoints that events are delivered to"),
+    "inbox": ("inbox", "Threads of the A/R inbox; with --tenant postmaster, mail to the operator"),
+    "suppression": ("suppression", "Addresses that mail no longer goes to"),
+    "mailbox": ("mailbox", "Tenants' IMAP mailboxes: reports and replies that lie there are taken"),
+    "bounce": ("bounce", "Reports and what they mean, and what was missed at addresses that failed"),
 }
 
 
@@ -50,11 +54,16 @@ class Commands(click.Group):
         """The commands in the order an admin meets them."""
         return list(COMMANDS)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, f"{words}.") for name, (_, words) in COMMANDS.items()])
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load a command; None when there is no such one."""
         if cmd_name not in COMMANDS:
             return None
-        found = getattr(import_module(f"gateway.cli.{COMMANDS[cmd_name]}"), cmd_name.replace("-", "_"))
+        found = getattr(import_module(f"gateway.cli.{COMMANDS[cmd_name][0]}"), cmd_name.replace("-", "_"))
         assert isinstance(found, click.Command)
         return found
 

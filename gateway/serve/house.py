@@ -146,7 +146,8 @@ async def open_house(
         log.info("gateway.stopping", node=config.node)
 
 
-_PRELOAD = ("gateway.outbound.pdf", "gateway.mail.received", "gateway.outbound.handed_document")
+_PRELOAD = ("gateway.outbound.pdf", "gateway.mail.received", "gateway.outbound.handed_document",
+            "gateway.outbound.einvoice.hybrid")  # fmt: skip
 
 
 def _run_beside(stack: contextlib.AsyncExitStack, *work: Coroutine[Any, Any, None]) -> None:

@@ -8,7 +8,6 @@ the invoices of many sellers, so there the seller's own id stands before it: `RO
 """
 
 from gateway.outbound.documents import Document, refuse
-from gateway.outbound.einvoice.hybrid import extract_invoice
 from gateway.outbound.einvoice.reading import SYNTAXES, Reading, read_tree
 from gateway.outbound.einvoice.xml import Element, read_xml
 
@@ -32,6 +31,8 @@ def read_einvoice(data: bytes) -> Document:
 
 def explain_einvoice(data: bytes) -> Reading:
     """What an XML or a PDF says, with all that is wrong with it; never raises on any bytes."""
+    from gateway.outbound.einvoice.hybrid import extract_invoice  # a reader of PDFs, for which commands need not wait
+
     hybrid = recognise(data) == "pdf"
     try:
         inside = extract_invoice(data) if hybrid else data
