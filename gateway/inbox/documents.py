@@ -1,8 +1,8 @@
 """The documents of a tenant as clerks work through them: the list with its filters, and one document with all its mail.
 
-Called by the pages and the HTTP API; nothing of it is computed there. The list is made of three queries and a
-document's page of a constant number, whatever they show. How a document stands (`standing`) follows from what the
-billing system said and from the day (`inbox.owing`). Reads; never writes.
+Called by the pages and the HTTP API; nothing of it is computed there. The list is made of three queries, for words of
+five at the most, a document's page of a constant number, whatever they show. How a document stands (`standing`) follows
+from what the billing system said and from the day (`inbox.owing`). Reads; never writes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, FromClause, String, and_, func, literal, select, tuple_, union
 
 from gateway.inbox.listing import progress_of
 from gateway.inbox.owing import DRAFT, OVERDUE, PAID, UNPAID, VOIDED, is_late, is_owed, is_paid, standing
@@ -18,12 +18,15 @@ from gateway.inbox.reading import read_thread
 from gateway.inbox.views import MessageView, ThreadView
 from gateway.store.customers import Contact, Customer, get_customer, list_contacts
 from gateway.store.database import Transaction, from_ms
+from gateway.store.documents import DOCUMENT_TYPES
 from gateway.store.finding import holds
 from gateway.store.reminders import ReminderState, read_state
 from gateway.store.reminding import COMPOSED
-from gateway.store.schema import document, thread
+from gateway.store.schema import customer, document, thread
 
 PAGE = 50
+# Customers and numbers that words are found in: up to so many are looked up; more are met soon on a walk.
+FEW_CUSTOMERS, FEW_NUMBERS = 50, 1000
 UNSENT = "unsent"
 STATES = ("", UNPAID, OVERDUE, UNSENT, PAID, DRAFT, VOIDED)  # what the list can be asked for
 
@@ -107,6 +110,7 @@ _NAMES = (
     "type document_id number revision status language currency total balance issue_date due_date customer_key "
     "customer_name thread_id sent_at created_at updated_at"
 ).split()
+_SAID = (document.c.number, document.c.customer_name)
 _COLUMNS = (*(document.c[name] for name in _NAMES), func.substr(document.c.body, 1, len(COMPOSED)))
 
 
@@ -118,14 +122,22 @@ def list_documents(
     An unknown state is every state; a cursor that is none begins at the top.
     """
     by_due = wanted.state in (UNPAID, OVERDUE)
-    # hidden from SQLite where a customer is named: it would else walk all documents in this order
-    at = document.c.created_at + 0 if wanted.customer else document.c.created_at
+    named = _named(tx, tenant_id, wanted.words) if wanted.words else None
+    few = bool(wanted.customer) or named is not None
+    # hidden from SQLite where few documents are named: it would else walk all of them in this order
+    at = document.c.created_at + 0 if few else document.c.created_at
     order = (document.c.due_date if by_due else at, document.c.type, document.c.document_id)
-    where = [document.c.tenant_id == tenant_id, *_conditions(wanted, today)]
+    where = [document.c.tenant_id == tenant_id, *_conditions(wanted, today, few)]
+    if wanted.words and named is None:
+        where.append((document.c.document_id == wanted.words) | holds(wanted.words, *_SAID))
     if (last := _cursor(after, by_due)) is not None:
         where.append(tuple_(*order) > tuple_(*last) if by_due else tuple_(*order) < tuple_(*last))
     rows = tx.all(
-        select(*_COLUMNS).where(*where).order_by(*(one if by_due else one.desc() for one in order)).limit(limit + 1)
+        select(*_COLUMNS)
+        .select_from(document if named is None else named)
+        .where(*where)
+        .order_by(*(one if by_due else one.desc() for one in order))
+        .limit(limit + 1)
     )
     shown = rows[:limit]
     more = ""
@@ -134,8 +146,32 @@ def list_documents(
     return DocumentList(lines_of(tx, tenant_id, shown, today), more)
 
 
-def _conditions(wanted: Filter, today: date) -> list[ColumnElement[bool]]:
-    made, owed = [], is_owed(of_few=bool(wanted.customer))
+def _named(tx: Transaction, tenant_id: str, words: str) -> FromClause | None:
+    """The documents that have words in their number or their customer's name, by their keys; None when they are many.
+
+    Numbers are looked through in their index, and customers are far fewer than documents.
+    """
+    where = (customer.c.tenant_id == tenant_id) & holds(words, customer.c.name)
+    keys = tx.all(select(customer.c.customer_key).where(where).limit(FEW_CUSTOMERS + 1))
+    if len(keys) > FEW_CUSTOMERS:
+        return None
+    numbered = (document.c.tenant_id == tenant_id) & holds(words, document.c.number)
+    numbers = tx.all(select(document.c.number).where(numbered).distinct().limit(FEW_NUMBERS + 1))
+    if len(numbers) > FEW_NUMBERS:
+        return None
+    ways = (  # each by its own index
+        document.c.number.in_([row[0] for row in numbers]),
+        document.c.customer_key.in_([row[0] for row in keys]),
+        document.c.type.in_(DOCUMENT_TYPES) & (document.c.document_id == words),
+    )
+    key = (document.c.type, document.c.document_id)
+    found = union(*(select(*key).where(document.c.tenant_id == tenant_id, way) for way in ways)).subquery("found")
+    return document.join(found, (found.c.type == document.c.type) & (found.c.document_id == document.c.document_id))
+
+
+def _conditions(wanted: Filter, today: date, few: bool) -> list[ColumnElement[bool]]:
+    """The other conditions; `few`: the documents are found by what they name, and not by their type."""
+    made, owed = [], is_owed(of_few=few)
     if wanted.state == OVERDUE:
         made += [owed, is_late(today)]
     elif wanted.state == UNPAID:
@@ -147,12 +183,9 @@ def _conditions(wanted: Filter, today: date) -> list[ColumnElement[bool]]:
     elif wanted.state in (DRAFT, VOIDED):
         made.append(document.c.status == wanted.state)
     if wanted.type:
-        made.append((func.lower(document.c.type) if wanted.customer else document.c.type) == wanted.type)
+        made.append((func.lower(document.c.type) if few else document.c.type) == wanted.type)
     if wanted.customer:
         made.append(document.c.customer_key == wanted.customer)
-    if wanted.words:
-        numbered = document.c.document_id == wanted.words
-        made.append(numbered | holds(wanted.words, document.c.number, document.c.customer_name))
     return made
 
 

@@ -1,9 +1,11 @@
 """Documents and customers as clerks work through them: lists, what is owed, sending by hand with a way back."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from journeys.api_client import Program, make_program
 from journeys.house import Clock, Journey, Place, open_journey
 from journeys.letters import compose, read
@@ -12,7 +14,7 @@ from journeys.test_journey_customers import ANA, ION, document, hand
 from journeys.test_journey_triggers import turn_on
 from sqlalchemy import event
 
-from gateway.inbox import customers
+from gateway.inbox import customers, documents
 from gateway.inbox.documents import STATES, Filter, list_documents, read_document
 from gateway.inbox.owing import Owed, owed_by
 from gateway.inbox.sending import Sending, send_document, take_back
@@ -40,7 +42,9 @@ async def put(ask: Program, made: dict[str, Any]) -> None:
     assert answer.code == 200, answer.data
 
 
-def test_the_list_pages_by_time_filters_by_state_and_asks_the_same_few_questions(place: Place) -> None:
+def test_the_list_pages_by_time_filters_by_state_and_asks_the_same_few_questions(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def run() -> None:
         clock = Clock()
         async with open_journey(place, web=WEB, clock=clock) as journey:
@@ -75,6 +79,7 @@ def test_the_list_pages_by_time_filters_by_state_and_asks_the_same_few_questions
             assert await ids(state="unsent") == list("874321")
             assert await ids(type="estimate") == await ids(customer="id:c-9") == await ids(words="vatra") == ["8"]
             assert await ids(words="f-3") == ["3"] and await ids(words="%25") == []
+            await of_words(ids, monkeypatch)
             first = (await ask("GET", "/v1/documents?words=F-2")).data["data"][0]
             assert (first["standing"], first["balance"], first["customer_key"]) == ("overdue", "100.10", KEY)
             assert (await ask("GET", "/v1/documents?after=nonsense")).data["data"]
@@ -86,6 +91,17 @@ def test_the_list_pages_by_time_filters_by_state_and_asks_the_same_few_questions
             assert owed == {KEY: (Owed("MDL", "400.4", "200.2", 4),)}
 
     asyncio.run(run())
+
+
+async def of_words(ids: Callable[..., Awaitable[list[str]]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its id, its number and its customer's name; the same whether these are few, and looked up, or met on a walk."""
+    assert await ids(words="inv_3") == ["3"] and await ids(words="f-3", state="unpaid") == ["3"]
+    sought = ("vatra", "f-", "F-2", "inv_8", "nobody")
+    found = [await ids(words=one) for one in sought]
+    assert max(map(len, found)) > 5
+    for limit in ("FEW_NUMBERS", "FEW_CUSTOMERS"):
+        monkeypatch.setattr(documents, limit, 0)
+        assert [await ids(words=one) for one in sought] == found
 
 
 async def constant(journey: Journey) -> None:
