@@ -1,5 +1,6 @@
 """`gateway doctor`: what is wrong with this installation, in words, and what to do about it."""
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator
 
@@ -8,7 +9,11 @@ import click
 from gateway.cli.common import Context, json_option, pass_context, plain, show_json
 from gateway.config import Config, ConfigError
 from gateway.mail.address import parse_address
-from gateway.serve.health import Finding, examine, look_at_files
+from gateway.serve.health import Finding, examine, look_at_files, utc_now
+from gateway.serve.signing_in import make_provider
+from gateway.web.oidc.provider import ProviderAway
+
+PROVIDER_SECONDS = 20.0
 
 
 @click.command()
@@ -36,6 +41,7 @@ def _examine(context: Context) -> Iterator[Finding]:
     yield Finding("configuration", "ok", _as_is(context.path))
     yield from _look_at_names(config)
     yield from look_at_files(config)
+    yield from _look_at_provider(config)
     try:
         database = context.database
     except (ConfigError, Exception) as error:  # whatever a database answers, the doctor goes on
@@ -59,6 +65,26 @@ def _look_at_names(config: Config) -> Iterator[Finding]:
         yield Finding(
             "names", "warning", _as_is(f"{examples[0]} is an example"), "put your own domain into the configuration"
         )
+
+
+def _look_at_provider(config: Config) -> Iterator[Finding]:
+    """The identity provider by which people may log in: whether it answers, and as it should."""
+    what = "identity provider"
+    try:
+        provider = make_provider(config)
+        if provider is None:
+            return
+        words = asyncio.run(asyncio.wait_for(provider.examine(utc_now()), PROVIDER_SECONDS))
+    except ConfigError as error:
+        yield Finding(what, "wrong", _as_is(error))
+    except (ProviderAway, TimeoutError) as error:
+        words = f"{config.oidc.issuer}: {error or f'no answer within {PROVIDER_SECONDS:.0f} seconds'}"
+        todo = (
+            f"compare oidc.issuer with what stands at {config.oidc.issuer.rstrip('/')}/.well-known/openid-configuration"
+        )
+        yield Finding(what, "wrong", _as_is(words), _as_is(f"{todo}; until then people log in by password only"))
+    else:
+        yield Finding(what, "ok", _as_is(f"{config.oidc.issuer} {words}; it must know {provider.terms.redirect}"))
 
 
 def _look_at_ports(config: Config) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from fastapi.responses import RedirectResponse, Response
 from gateway.store.tenants import verify_password
 from gateway.store.users import User, end_session, find_user, set_language
 from gateway.web.entering import YEAR, address_of, admit
+from gateway.web.oidc.leaving import forget, way_out
 from gateway.web.pages import drop_cookie, render, set_cookie
 from gateway.web.site import LANGUAGE_COOKIE, Site, Visit, find_visit, need_form, own_path, site_of
 from gateway.web.translation import LANGUAGES
@@ -22,7 +23,6 @@ from gateway.web.translation import LANGUAGES
 log = structlog.get_logger()
 router = APIRouter()
 PASSWORD_LIMIT = 1000  # characters
-OF_A_PROVIDER = ("away", "provider", "unknown", "stale")  # problems that `web.oidc.login` sends here
 OF_A_PROVIDER = ("away", "provider", "unknown", "stale")  # problems that `web.oidc.login` sends here
 
 
@@ -86,13 +86,19 @@ async def is_password(site: Site, password_hash: str, password: str) -> bool:
 
 @router.post("/logout")
 async def log_out(request: Request, form: Annotated[dict[str, str], Depends(need_form)]) -> Response:
-    """End the session."""
+    """End the session; who came by an identity provider logs out there too, when it has a page for that."""
     site = site_of(request)
     cookie = request.cookies.get(site.session_cookie, "")
     if cookie:
         await site.database.write(end_session, cookie)
-    response = RedirectResponse("/login", 303)
+    there = await way_out(request)
+    response: Response = RedirectResponse("/login", 303)
+    if site.provider is not None and there:  # by a page of ours: a form's answer must not lead to another origin
+        request.state.visit = None
+        response = render(request, "logged_out.html", there=there, provider=site.provider.terms.label)
+        response.headers["refresh"] = f"0; url={there}"
     drop_cookie(request, response, site.session_cookie)
+    forget(request, response)
     return response
 
 

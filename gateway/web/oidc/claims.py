@@ -6,7 +6,7 @@ for itself ("none", or HS256 with a public key as its secret) is refused before 
 
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +43,7 @@ class Person:
     name: str = ""
     mfa: bool = False
     tenant: str = ""  # what the claim says that names a tenant
+    token: str = field(default="", repr=False)  # that said so
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from gateway.store.oidc_links import Claimed, find_person
 from gateway.web.auth import login_page
 from gateway.web.entering import address_of, admit, cookie_name, give_sealed, read_sealed
 from gateway.web.oidc.claims import NotProven, Person
+from gateway.web.oidc.leaving import remember
 from gateway.web.oidc.provider import Provider, ProviderAway
 from gateway.web.pages import drop_cookie
 from gateway.web.site import own_path, site_of
@@ -85,6 +86,7 @@ async def _let_in(request: Request, provider: Provider, person: Person, wanted: 
         return _refuse(request, "unknown")
     response = await admit(request, user, wanted, second=person.mfa)
     drop_cookie(request, response, cookie_name(site, _COOKIE))
+    remember(request, response, person)
     return response
 
 

@@ -1,15 +1,15 @@
 """The identity provider that an operator names: where to send a browser, and what its code is worth.
 
-Made by `serve`, used by `web.oidc.login`. Authorization code with PKCE (RFC 7636), state and nonce. Its documents and
-keys are fetched bounded in size and time, without redirects, kept for an hour, and asked for again when a token is
-signed by a new key; one that does not answer is left alone for a while. The secret is in no log and no repr.
+Made by `serve`, used by `web.oidc` and `gateway doctor`. Authorization code with PKCE (RFC 7636), state and nonce. Its
+documents and keys are fetched bounded in size and time, without redirects, kept for an hour, and asked for again when a
+token is signed by a new key; one that does not answer is left alone for a while. The secret is in no log and no repr.
 """
 
 import asyncio
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from types import MappingProxyType
@@ -17,13 +17,20 @@ from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
 from gateway.outbound.https import Answer, Unfetched, fetch
-from gateway.web.oidc.claims import Expected, NotProven, Person, UnknownKey, read_person, verify_token
+from gateway.web.oidc.claims import ALGORITHMS, Expected, NotProven, Person, UnknownKey, read_person, verify_token
 
 FRESH = timedelta(hours=1)
 PAUSE = timedelta(seconds=15)  # after a failure
 KEYS_PAUSE = timedelta(minutes=1)  # between two looks for new keys
 SECONDS = 10.0
 DOCUMENT_BYTES = 256 * 1024
+END_SECONDS = 3.0  # that logging out may take longer for it
+NEEDED = {  # of its metadata (Discovery §3): a list that is there must have one of these
+    "response_types_supported": ("code",),
+    "scopes_supported": ("openid",),
+    "code_challenge_methods_supported": ("S256",),
+    "id_token_signing_alg_values_supported": tuple(ALGORITHMS),
+}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -82,6 +89,38 @@ class Provider:
         }  # fmt: skip
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(values)}"
 
+    async def end(self, token: str, back: str, now: datetime) -> str:
+        """Where to send a browser that has logged out here, so that it logs out there (RP-Initiated Logout §2).
+
+        `token` is the ID token of the login, or "". "" when the provider has no such page, or does not answer soon.
+        """
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                document = await self._document(now)
+            endpoint = document.get("end_session_endpoint")
+            if endpoint is None:
+                return ""
+            _check_url(endpoint, self.terms.issuer)
+        except (ProviderAway, TimeoutError):
+            return ""
+        values = {"client_id": self.terms.client_id, "post_logout_redirect_uri": back}
+        values |= {"id_token_hint": token} if token else {}
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(values)}"
+
+    async def examine(self, now: datetime) -> str:
+        """What its documents say, in words. Raises ProviderAway for whatever nobody could log in with."""
+        document, keys = await self._document(now), await self._known_keys(now, FRESH)
+        for name, wanted in NEEDED.items():
+            offered = document.get(name)
+            if isinstance(offered, list) and not set(wanted) & set(map(str, offered)):
+                raise ProviderAway(f"its {name} have none of {', '.join(sorted(wanted))}")
+        kinds = set(ALGORITHMS.values())
+        usable = [key for key in keys if key.get("kty") in kinds and key.get("use", "sig") == "sig"]
+        if not usable:
+            raise ProviderAway(f"{document['jwks_uri']} has no key that signatures could be checked by")
+        ends = "logging out here logs out there" if "end_session_endpoint" in document else "it has no page to log out"
+        return f"answers, with {len(usable)} signing key{'s' * (len(usable) != 1)}; {ends}"
+
     async def redeem(self, code: str, verifier: str, nonce: str, now: datetime) -> Person:
         """Whom a code stands for. Raises ProviderAway, or NotProven."""
         document = await self._document(now)
@@ -97,7 +136,7 @@ class Provider:
         claims = await self._verify(token, expected, now)
         if not claims.get("email") and isinstance(document.get("userinfo_endpoint"), str):
             claims = await self._more(document["userinfo_endpoint"], answer.get("access_token"), claims)
-        return read_person(claims, self.terms.issuer, self.terms.tenant_claim)
+        return replace(read_person(claims, self.terms.issuer, self.terms.tenant_claim), token=token)
 
     async def _verify(self, token: str, expected: Expected, now: datetime) -> dict[str, Any]:
         keys = await self._known_keys(now, FRESH)
