@@ -94,7 +94,7 @@ def test_the_list_pages_by_time_filters_by_state_and_asks_the_same_few_questions
 
 
 async def of_words(ids: Callable[..., Awaitable[list[str]]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its id, its number and its customer's name; the same whether these are few, and looked up, or met on a walk."""
+    """By its id, its number, its customer's name; the same whether these are few and looked up, or met on a walk."""
     assert await ids(words="inv_3") == ["3"] and await ids(words="f-3", state="unpaid") == ["3"]
     sought = ("vatra", "f-", "F-2", "inv_8", "nobody")
     found = [await ids(words=one) for one in sought]
