@@ -4,10 +4,10 @@ Read by the routes of `web.api`, and shown in the OpenAPI document. What a membe
 """
 
 import json
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from gateway.inbox.attaching import MOST_FILES
 from gateway.inbox.replying import TEXT_LENGTH
@@ -18,6 +18,13 @@ Text = Annotated[str, Field(max_length=998)]
 Line = Annotated[str, Field(max_length=320)]
 OwnText = Annotated[str, Field(max_length=TEXT_LIMIT)]
 MetaKey = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,50}$")]
+
+
+def _utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("there is no such time") from None
 
 
 class Asked(BaseModel):
@@ -142,7 +149,7 @@ class AskedMove(Asked):
 class AskedSnooze(Asked):
     """Until when a thread is out of the way."""
 
-    until: AwareDatetime
+    until: Annotated[AwareDatetime, AfterValidator(_utc)]
 
 
 class AskedAssignment(Asked):

@@ -89,6 +89,13 @@ async def read_body(raw: bytes, model: type[M]) -> M:
         raise wrong_fields(error.errors(include_url=False, include_input=False)) from None
 
 
+async def read_json(request: Request, model: type[M]) -> M:
+    """The whole of a request whose body is JSON and no more than that. Raises ApiError as the three steps do."""
+    media_type(request, (JSON,))
+    async with body_of(request) as raw:
+        return await read_body(raw, model)
+
+
 def _read(raw: bytes, model: type[M]) -> M:
     return model.model_validate_json(raw)
 

@@ -1,5 +1,6 @@
 """Customers over HTTP, and their addresses: the functions of `gateway customer`, within the key's tenant."""
 
+from operator import attrgetter
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -16,9 +17,9 @@ from gateway.store.customers import (
 from gateway.store.database import Transaction
 from gateway.web.api import listed, shapes
 from gateway.web.api.asked import AskedContact
-from gateway.web.api.bodies import JSON, body_of, media_type, read_body
+from gateway.web.api.bodies import JSON, read_json
 from gateway.web.api.callers import ApiError, Caller, api_of, need
-from gateway.web.api.routing import PROBLEMS, Limit, takes
+from gateway.web.api.routing import PROBLEMS, Limit, page, takes
 from gateway.web.api.shapes import answer
 
 router = APIRouter(tags=["customers"], responses=PROBLEMS)
@@ -38,8 +39,7 @@ async def list_some(
     found = await api_of(request).door.database.read(
         list_customers, caller.tenant.id, words=words, limit=limit + 1, after=after
     )
-    last = found[limit - 1].key if len(found) > limit else None
-    return answer(listed.Customers, {"data": found[:limit], "next": last})
+    return answer(listed.Customers, page(found, limit, attrgetter("key")))
 
 
 def _whole(tx: Transaction, tenant_id: str, key: str) -> shapes.WholeCustomer:
@@ -56,9 +56,7 @@ def _whole(tx: Transaction, tenant_id: str, key: str) -> shapes.WholeCustomer:
 )  # fmt: skip
 async def put_contact(request: Request, caller: Writing, key: str, email: str) -> Response:
     """Give a customer an address, or change the one that it has; no document overwrites it."""
-    media_type(request, (JSON,))
-    async with body_of(request) as raw:
-        body = await read_body(raw, AskedContact)
+    body = await read_json(request, AskedContact)
     api = api_of(request)
     made = await api.door.database.write(
         add_contact, api.clock(), caller.tenant.id, key, email, role=body.role, name=body.name, language=body.language

@@ -5,6 +5,7 @@ Each route parses, calls what SMTP and the commands call, and says what came of 
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from operator import attrgetter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -20,9 +21,9 @@ from gateway.outbound.queue_list import Filter, page_deliveries
 from gateway.outbound.requests import MAIL, Piece, Wanted, take
 from gateway.web.api import listed, shapes, template_shapes
 from gateway.web.api.asked import AskedEvent, AskedMessage, to_json
-from gateway.web.api.bodies import JSON, body_of, decode_file, digest_of, media_type, read_body
+from gateway.web.api.bodies import JSON, body_of, decode_file, digest_of, media_type, read_body, read_json
 from gateway.web.api.callers import ApiError, Caller, api_of, need
-from gateway.web.api.routing import KEY_HEADER, PROBLEMS, Limit, gives_file, idempotency_key, takes, took
+from gateway.web.api.routing import KEY_HEADER, PROBLEMS, Limit, gives_file, idempotency_key, page, takes, took
 from gateway.web.api.shapes import answer
 from gateway.web.files import download
 
@@ -125,9 +126,7 @@ def _said(value: Any) -> str:
 )  # fmt: skip
 async def report_event(request: Request, caller: Writing) -> Response:
     """Say what happened to a document that was handed over; the tenant's triggers decide whether mail goes."""
-    media_type(request, (JSON,))
-    async with body_of(request) as raw:
-        body = await read_body(raw, AskedEvent)
+    body = await read_json(request, AskedEvent)
     fields = [*idempotency_key(request), ("X-AR-Event", body.type)]
     fields += [("X-AR-Test", _said(body.test))] if body.test is not None else []
     fields += [("X-AR-Run", body.run)] if body.run is not None else []
@@ -200,5 +199,4 @@ async def list_deliveries(
     key = (after[:20], int(after[21:] or 0))
     wanted = Filter(state=state, recipient=recipient)
     found = await api_of(request).door.database.read(page_deliveries, caller.tenant.id, wanted, key, limit + 1)
-    last = found[limit - 1].id if len(found) > limit else None
-    return answer(listed.Deliveries, {"data": found[:limit], "next": last})
+    return answer(listed.Deliveries, page(found, limit, attrgetter("id")))

@@ -5,7 +5,7 @@ is: 404, without a look into the database.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Request
@@ -72,6 +72,11 @@ def gives_file(kind: str) -> dict[int | str, dict[str, Any]]:
     """How an answer is described that is a file."""
     content = {kind: {"schema": {"type": "string", "contentMediaType": kind}}}
     return {200: {"description": "The file", "content": content}}
+
+
+def page(found: Sequence[Any], limit: int, cursor: Callable[[Any], str]) -> dict[str, Any]:
+    """A page of a list of which one entry more was read, with the cursor of the next one."""
+    return {"data": found[:limit], "next": cursor(found[limit - 1]) if len(found) > limit else None}
 
 
 def took(receipt: Receipt, code: int = 202) -> Response:

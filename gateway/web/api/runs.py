@@ -11,7 +11,7 @@ from gateway.inbox.runs import need_run, tell_run
 from gateway.web.api import run_shapes
 from gateway.web.api.callers import Caller, api_of, need
 from gateway.web.api.examples import RUN
-from gateway.web.api.routing import PROBLEMS, Id, Limit
+from gateway.web.api.routing import PROBLEMS, Id, Limit, page
 from gateway.web.api.shapes import answer
 
 router = APIRouter(tags=["runs"], responses=PROBLEMS)
@@ -22,8 +22,8 @@ Run = Annotated[str, Path(description="as X-AR-Run, or the member `run`, named i
 @router.get("/runs", response_model=run_shapes.Runs)
 async def list_some(request: Request, caller: Reading, after: Id = "", limit: Limit = 50) -> Response:
     """Runs, the one whose mail came last first, with how many recipients each delivery state has."""
-    page = await api_of(request).door.database.read(list_runs, caller.tenant.id, after=after, limit=limit)
-    return answer(run_shapes.Runs, {"data": page.lines, "next": page.cursor or None})
+    found = await api_of(request).door.database.read(list_runs, caller.tenant.id, after=after, limit=limit)
+    return answer(run_shapes.Runs, {"data": found.lines, "next": found.cursor or None})
 
 
 @router.get("/runs/{run}", response_model=run_shapes.RunShown)
@@ -44,5 +44,4 @@ async def list_recipients(
     """A run's recipients in the order of its mail, and what became of each."""
     key = (after[:20], int(after[21:] or 0))
     found = await api_of(request).door.database.read(read_recipients, caller.tenant.id, run, limit + 1, key)
-    last = f"{found[limit - 1].message_id}.{found[limit - 1].number}" if len(found) > limit else None
-    return answer(run_shapes.RunRecipients, {"data": found[:limit], "next": last})
+    return answer(run_shapes.RunRecipients, page(found, limit, lambda one: f"{one.message_id}.{one.number}"))

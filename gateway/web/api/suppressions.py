@@ -1,5 +1,6 @@
 """Suppressions over HTTP: the addresses that mail no longer goes to, and a person's word on them."""
 
+from operator import attrgetter
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -11,9 +12,9 @@ from gateway.outbound.suppression import Entry, get_entry, list_suppressed, put_
 from gateway.store.database import to_ms
 from gateway.web.api import listed, shapes
 from gateway.web.api.asked import AskedSuppression
-from gateway.web.api.bodies import JSON, body_of, media_type, read_body
+from gateway.web.api.bodies import JSON, read_json
 from gateway.web.api.callers import ApiError, Caller, api_of, need
-from gateway.web.api.routing import PROBLEMS, Limit, takes
+from gateway.web.api.routing import PROBLEMS, Limit, page, takes
 from gateway.web.api.shapes import answer
 
 router = APIRouter(tags=["suppressions"], responses=PROBLEMS)
@@ -33,8 +34,7 @@ async def list_some(
     found = await api_of(request).door.database.read(
         list_suppressed, caller.tenant.id, after=after, limit=limit + 1, part=part
     )
-    last = found[limit - 1].address if len(found) > limit else None
-    return answer(listed.Suppressions, {"data": found[:limit], "next": last})
+    return answer(listed.Suppressions, page(found, limit, attrgetter("address")))
 
 
 @router.get("/suppressions/{address}", response_model=shapes.SuppressionShown)
@@ -52,9 +52,7 @@ async def get_one(request: Request, caller: Reading, address: str) -> Response:
 )  # fmt: skip
 async def put_one(request: Request, caller: Writing, address: str) -> Response:
     """Stop mail to an address, or let it go whatever servers say."""
-    media_type(request, (JSON,))
-    async with body_of(request) as raw:
-        body = await read_body(raw, AskedSuppression)
+    body = await read_json(request, AskedSuppression)
     if body.expires_at is not None and body.expires_at.tzinfo is None:
         raise ApiError(422, Reply(501, "5.5.4", "expires_at has no zone; write 2026-12-08T09:00:00+02:00"))
     api, key = api_of(request), parse_address(address).key

@@ -14,7 +14,7 @@ from gateway.outbound.texts import templates
 from gateway.settings import templates as texts
 from gateway.web.api import listed, template_shapes
 from gateway.web.api.asked import AskedTexts
-from gateway.web.api.bodies import JSON, body_of, media_type, read_body
+from gateway.web.api.bodies import JSON, read_json
 from gateway.web.api.callers import ApiError, Caller, api_of, need
 from gateway.web.api.routing import PROBLEMS, takes
 from gateway.web.api.shapes import answer
@@ -71,9 +71,7 @@ async def _find(request: Request, caller: Caller, template: str, language: str) 
 
 
 async def _said(request: Request, caller: Caller, template: str, language: str) -> tuple[dict[str, str], texts.Texts]:
-    media_type(request, (JSON,))
-    async with body_of(request) as raw:
-        body = await read_body(raw, AskedTexts)
+    body = await read_json(request, AskedTexts)
     found = await _find(request, caller, template, language)
     given = {part: text for part, text in body.model_dump().items() if text is not None}
     return texts.read_parts(found, given), found

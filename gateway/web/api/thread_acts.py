@@ -5,7 +5,6 @@ the timeline. What is another tenant's is not found.
 """
 
 from collections.abc import Callable
-from datetime import UTC
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -16,7 +15,7 @@ from gateway.inbox.deciding import move
 from gateway.inbox.noting import add_note, remove_note
 from gateway.inbox.promising import forget_promise, promise
 from gateway.web.api import asked, shapes
-from gateway.web.api.bodies import JSON, M, body_of, media_type, read_body
+from gateway.web.api.bodies import JSON, read_json
 from gateway.web.api.callers import Caller, api_of, need
 from gateway.web.api.routing import PROBLEMS, takes
 from gateway.web.api.shapes import answer
@@ -25,64 +24,27 @@ router = APIRouter(tags=["threads"], responses=PROBLEMS)
 Writing = Annotated[Caller, Depends(need("threads:write"))]
 
 
-@router.post("/threads/{thread_id:gwid}:close", response_model=shapes.Acted)
-async def close_one(request: Request, caller: Writing, thread_id: str) -> Response:
-    """Be done with a thread; 0 changed when it was closed already."""
-    return await _do(request, caller, close, thread_id)
+def _acts(word: str, act: Callable[..., Done], says: str, model: type[asked.Asked] | None = None) -> None:
+    """A route for an act on one thread; `model` is the body, whose members the act takes."""
+
+    async def one(request: Request, caller: Writing, thread_id: str) -> Response:
+        more = [value for _, value in await read_json(request, model)] if model else []
+        return await _do(request, caller, act, thread_id, *more)
+
+    router.add_api_route(
+        f"/threads/{{thread_id:gwid}}:{word}", one, methods=["POST"], name=f"{word}_one", description=says,
+        response_model=shapes.Acted, openapi_extra=takes({JSON: model.__name__}) if model else None,
+    )  # fmt: skip
 
 
-@router.post("/threads/{thread_id:gwid}:reopen", response_model=shapes.Acted)
-async def reopen_one(request: Request, caller: Writing, thread_id: str) -> Response:
-    """Put a thread back on the list; 0 changed when it is there already."""
-    return await _do(request, caller, reopen, thread_id)
-
-
-@router.post("/threads/{thread_id:gwid}:wait", response_model=shapes.Acted)
-async def wait_one(request: Request, caller: Writing, thread_id: str) -> Response:
-    """The customer is to answer; the thread opens by itself when mail comes."""
-    return await _do(request, caller, wait, thread_id)
-
-
-@router.post("/threads/{thread_id:gwid}:spam", response_model=shapes.Acted)
-async def spam_one(request: Request, caller: Writing, thread_id: str) -> Response:
-    """Mail that comes to it is kept and opens nothing; `:reopen` takes that back."""
-    return await _do(request, caller, mark_spam, thread_id)
-
-
-@router.post(
-    "/threads/{thread_id:gwid}:snooze", response_model=shapes.Acted, openapi_extra=takes({JSON: "AskedSnooze"})
-)  # fmt: skip
-async def snooze_one(request: Request, caller: Writing, thread_id: str) -> Response:
-    """Out of the way until a time, or until mail comes."""
-    body = await _read(request, asked.AskedSnooze)
-    return await _do(request, caller, snooze, thread_id, body.until.astimezone(UTC))
-
-
-@router.post(
-    "/threads/{thread_id:gwid}:assign", response_model=shapes.Acted, openapi_extra=takes({JSON: "AskedAssignment"})
-)  # fmt: skip
-async def assign_one(request: Request, caller: Writing, thread_id: str) -> Response:
-    """Somebody's to do; `to` is a user's e-mail, "" nobody's."""
-    body = await _read(request, asked.AskedAssignment)
-    return await _do(request, caller, assign, thread_id, body.to)
-
-
-@router.post(
-    "/threads/{thread_id:gwid}:tag", response_model=shapes.Acted, openapi_extra=takes({JSON: "AskedTag"})
-)  # fmt: skip
-async def tag_one(request: Request, caller: Writing, thread_id: str) -> Response:
-    """Give it a tag."""
-    body = await _read(request, asked.AskedTag)
-    return await _do(request, caller, tag, thread_id, body.tag)
-
-
-@router.post(
-    "/threads/{thread_id:gwid}:untag", response_model=shapes.Acted, openapi_extra=takes({JSON: "AskedTag"})
-)  # fmt: skip
-async def untag_one(request: Request, caller: Writing, thread_id: str) -> Response:
-    """Take a tag away."""
-    body = await _read(request, asked.AskedTag)
-    return await _do(request, caller, untag, thread_id, body.tag)
+_acts("close", close, "Be done with a thread; 0 changed when it was closed already.")
+_acts("reopen", reopen, "Put a thread back on the list; 0 changed when it is there already.")
+_acts("wait", wait, "The customer is to answer; the thread opens by itself when mail comes.")
+_acts("spam", mark_spam, "Mail that comes to it is kept and opens nothing; `:reopen` takes that back.")
+_acts("snooze", snooze, "Out of the way until a time, or until mail comes.", asked.AskedSnooze)
+_acts("assign", assign, "Somebody's to do; `to` is a user's e-mail, \"\" nobody's.", asked.AskedAssignment)
+_acts("tag", tag, "Give it a tag.", asked.AskedTag)
+_acts("untag", untag, "Take a tag away.", asked.AskedTag)
 
 
 @router.post(
@@ -90,7 +52,7 @@ async def untag_one(request: Request, caller: Writing, thread_id: str) -> Respon
 )  # fmt: skip
 async def promise_one(request: Request, caller: Writing, thread_id: str) -> Response:
     """The customer pays by a day: reminders sleep until then, and the thread opens when the promise is broken."""
-    body = await _read(request, asked.AskedPromise)
+    body = await read_json(request, asked.AskedPromise)
     api = api_of(request)
     done = await api.door.database.write(
         promise, api.clock(), caller.tenant.id, thread_id, body.on, caller.by, amount=body.amount
@@ -111,7 +73,7 @@ async def forget_one(request: Request, caller: Writing, thread_id: str) -> Respo
 )  # fmt: skip
 async def add_one_note(request: Request, caller: Writing, thread_id: str) -> Response:
     """Note something for the clerks; it never leaves."""
-    body = await _read(request, asked.AskedNote)
+    body = await read_json(request, asked.AskedNote)
     api = api_of(request)
     made = await api.door.database.write(add_note, api.clock(), caller.tenant.id, thread_id, body.text, caller.by)
     return answer(shapes.NoteMade, {"note_id": made})
@@ -128,7 +90,7 @@ async def remove_one_note(request: Request, caller: Writing, note_id: str) -> Re
 @router.post("/threads:undo", response_model=shapes.Changed, openapi_extra=takes({JSON: "AskedUndo"}))
 async def undo_one(request: Request, caller: Writing) -> Response:
     """Bring back how threads stood before an act of this key, within ten seconds; 409 when it is too late."""
-    body = await _read(request, asked.AskedUndo)
+    body = await read_json(request, asked.AskedUndo)
     api = api_of(request)
     back = await api.door.database.write(undo, api.clock(), caller.tenant.id, body.undo, caller.by)
     return answer(shapes.Changed, {"changed": len(back)})
@@ -137,16 +99,10 @@ async def undo_one(request: Request, caller: Writing) -> Response:
 @router.post("/threads:move", response_model=shapes.Changed, openapi_extra=takes({JSON: "AskedMove"}))
 async def move_one(request: Request, caller: Writing) -> Response:
     """Put a mail that came into the thread that it belongs to."""
-    body = await _read(request, asked.AskedMove)
+    body = await read_json(request, asked.AskedMove)
     api = api_of(request)
     await api.door.database.write(move, api.clock(), caller.tenant.id, body.message_id, body.thread_id, caller.by)
     return answer(shapes.Changed, {"changed": 1})
-
-
-async def _read(request: Request, model: type[M]) -> M:
-    media_type(request, (JSON,))
-    async with body_of(request) as raw:
-        return await read_body(raw, model)
 
 
 async def _do(request: Request, caller: Caller, act: Callable[..., Done], thread_id: str, *more: Any) -> Response:
