@@ -44,6 +44,7 @@ def house(database: Database) -> House:
 def idp() -> Iterator[IdentityProvider]:
     made = IdentityProvider(lambda: NOW)
     made.person = {"sub": "ion", "email": EMAIL, "email_verified": True}
+    made.document = {"end_session_endpoint": f"{made.issuer}/logout"}
     yield made
     made.stop()
 
@@ -141,3 +142,28 @@ def test_a_login_by_a_provider_comes_back_to_the_page_wanted(
         page.goto(f"{served.url}/account")
         assert idp.issuer in page.inner_text("main")
         assert faults(page) == []
+        log_out(Walk(page, str(page.locator("html").get_attribute("lang"))), served, idp)
+
+
+def log_out(walk: Walk, served: Served, idp: IdentityProvider) -> None:
+    """Here, then there, and back to the page to log in."""
+
+    def come_back() -> tuple[int, bytes]:
+        idp.location = f"{served.url}/login"
+        return 302, b""
+
+    idp.answers["/logout"] = come_back
+    page = walk.page
+    page.route("**/realm/logout?*", lambda route: route.fulfill(status=204))  # there is time to look at our page
+    page.click("form[action='/logout'] button")
+    page.wait_for_selector("a.provider[href*='/realm/logout?']")
+    walk.look("logged-out")
+    page.unroute("**/realm/logout?*")
+    page.click("a.provider")
+    page.wait_for_url(f"{served.url}/login")
+    assert "/logout" in idp.asked and walk.complaints == []
+    page.goto(f"{served.url}/login/oidc")  # known there still, as here nothing is ended; then by itself
+    page.wait_for_url(f"{served.url}/inbox")
+    page.click("form[action='/logout'] button")
+    page.wait_for_url(f"{served.url}/login")
+    assert idp.asked.count("/logout") == 2
