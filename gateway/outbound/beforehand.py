@@ -100,15 +100,16 @@ def _keep_and_undo(tx: Transaction, door: Door, desk: Desk, handed: Handed, read
 
 
 async def _tell(door: Door, render: Render, desk: Desk, ready: Ready, undone: _Undone, now: datetime) -> Foreseen:
-    receipt, message = undone.receipt, ready.message
+    receipt = undone.receipt
+    message = replace(ready.message, thread_id=receipt.thread_id)
     thread = await door.database.read(get_thread, desk.tenant.id, receipt.thread_id) if receipt.thread_id else None
     thread_id = thread.id if thread else ""
     sent = receipt.outcome != "stored"
     code, rendered, raw = message.language or desk.tenant.language, None, ready.raw if sent else b""
     if sent and ready.document is not None:
         code = str(message.detail.get("language", "")) or language_of(ready.document, message.language)
-        rendered = await _render(door, render, desk, ready, code, now)
-        raw = await asyncio.to_thread(_whole, door, desk, replace(message, thread_id=receipt.thread_id), rendered, now)
+        rendered = await _render(door, render, desk, replace(ready, message=message), code, now)
+        raw = await asyncio.to_thread(_whole, door, desk, message, rendered, now)
     found = Foreseen(
         receipt.outcome, _answer(receipt, bool(thread)), thread_id, message.template, code,
         tuple(str(rcpt.address) for rcpt in ready.recipients), undone.stopped,

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -359,6 +360,12 @@ def test_a_documents_mail_is_seen_beforehand_before_it_is_handed_over(place: Pla
             header = {field["name"]: field["value"] for field in seen["header"]}
             assert header["To"] == "dan@client.test" and made["number"] in header["Subject"]
             assert (await ask("GET", "/v1/documents/invoice/inv_9")).code == 404
+            kept = (await ask("PUT", "/v1/documents/invoice/inv_9", made)).data
+            seen = (await ask("POST", "/v1/messages:preview", {**asked, "document": "invoice/inv_9",
+                                                               "template": "unpaid_invoice"})).data  # fmt: skip
+            assert seen["thread_id"] == kept["thread_id"] and f"thread {kept['thread_id']}" in seen["answer"]
+            listed = [field["value"] for field in seen["header"] if field["name"] == "List-Unsubscribe"]
+            assert listed and re.findall(r"/preferences/([\w.-]+)", seen["html"])[0] in listed[0]
             unsent = {"document": made | {"status": "draft"}, "event": "invoice.issued"}
             seen = (await ask("POST", "/v1/messages:preview", unsent)).data
             assert seen["outcome"] == "stored" and seen["answer"].startswith("Stored only: ")
