@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 import pytest
 from fastapi import FastAPI
-from journeys.bench_settings import make_bench
-from journeys.inbox_seed import NOW, PASSWORD, House, open_house
+from journeys.inbox_seed import NOW, PASSWORD, House
+from journeys.pages import FORM, ORIGIN, Clock, Seeded
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
@@ -23,51 +23,14 @@ from gateway.store.totp import code_at, step_at
 from gateway.store.users import Proof, User, add_user, change_user, find_user, set_password, start_session
 from gateway.web.app import make_app
 
-ORIGIN = "http://127.0.0.1:8025"
-FORM = {"origin": ORIGIN}
 NUMBERS, HASH = itertools.count(), hash_password(PASSWORD)
 FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0"
 
 
-class Clock:
-    """The time of the pages, which a test turns on."""
-
-    now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('account') / 'gateway.db'}"
-    else:
-        url = request.getfixturevalue("postgres").create_database()
-    opened = Database(url)
-    yield opened
-    opened.close()
-
-
 @pytest.fixture(scope="module")
-def house(database: Database) -> House:
-    return open_house(database)
-
-
-@pytest.fixture(scope="module")
-def workshop(database: Database, house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    with make_bench(database, tmp_path_factory.mktemp("bench"), Clock()) as made:
-        yield made
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def app(database: Database, workshop: Workshop, clock: Clock) -> FastAPI:
-    return make_app(database, clock=clock, public_url=ORIGIN, workshop=workshop)
+def seeded(seeded_on_each: Seeded) -> Seeded:
+    """On both databases."""
+    return seeded_on_each
 
 
 @pytest.fixture

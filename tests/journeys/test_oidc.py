@@ -5,14 +5,14 @@ import hmac
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from joserfc import jwt
-from journeys.bench_settings import make_bench
-from journeys.inbox_seed import NOW, PASSWORD, House, open_house
+from journeys.inbox_seed import NOW, PASSWORD, House
+from journeys.pages import FORM, ORIGIN, Clock, Seeded
 from postroom.identity_provider import CLIENT, SECRET, IdentityProvider, make_key, slowly
 from starlette.testclient import TestClient
 
@@ -29,46 +29,14 @@ from gateway.web.app import make_app
 from gateway.web.oidc import provider as provider_module
 from gateway.web.oidc.provider import Provider, Terms
 
-ORIGIN = "http://127.0.0.1:8025"
-FORM = {"origin": ORIGIN}
 CALLBACK = f"{ORIGIN}/login/oidc/callback"
 HASH = hash_password(PASSWORD)
 
 
-class Clock:
-    """The time of the pages and of the provider, which a test turns on."""
-
-    now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('oidc') / 'gateway.db'}"
-    else:
-        url = request.getfixturevalue("postgres").create_database()
-    opened = Database(url)
-    yield opened
-    opened.close()
-
-
 @pytest.fixture(scope="module")
-def house(database: Database) -> House:
-    return open_house(database)
-
-
-@pytest.fixture(scope="module")
-def workshop(database: Database, house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    with make_bench(database, tmp_path_factory.mktemp("bench"), Clock()) as made:
-        yield made
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def seeded(seeded_on_each: Seeded) -> Seeded:
+    """On both databases."""
+    return seeded_on_each
 
 
 @pytest.fixture

@@ -1,21 +1,18 @@
 """The settings as administrators use them: every change is seen by the next reader, and what must not be is refused."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 
-import pytest
 from fastapi import FastAPI
-from journeys.bench_settings import make_bench
-from journeys.inbox_seed import NOW, House, open_house
+from journeys.inbox_seed import NOW, House
+from journeys.pages import FORM, Admin
 from sqlalchemy import select
-from starlette.testclient import TestClient
 
 from gateway.outbound.suppression import list_suppressed
 from gateway.outbound.triggers import choice_of
 from gateway.settings.workshop import Workshop
 from gateway.store.assets import get_logo
-from gateway.store.database import Database, Transaction
+from gateway.store.database import Database
 from gateway.store.domains import add_domain, get_domain
 from gateway.store.mailboxes import get_mailbox, open_mailbox_secret
 from gateway.store.routes import get_server, open_secret
@@ -23,74 +20,12 @@ from gateway.store.schema import message
 from gateway.store.template_settings import list_settings
 from gateway.store.tenants import find_login, get_tenant, list_identities, verify_password
 from gateway.store.trials import begin_trial, get_trial, note_steps
-from gateway.store.users import find_user, list_people, start_session
-from gateway.web.app import make_app
+from gateway.store.users import find_user, list_people
 
-ORIGIN = "http://127.0.0.1:8025"
-FORM = {"origin": ORIGIN}
 PNG = (
     b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89"
     b"\0\0\0\nIDATx\x9cc\0\x01\0\0\x05\0\x01\r\n-\xb4\0\0\0\0IEND\xaeB`\x82"
 )
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path_factory.mktemp('settings') / 'gateway.db'}")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def house(database: Database) -> House:
-    return open_house(database)
-
-
-@pytest.fixture(scope="module")
-def workshop(database: Database, house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    with make_bench(database, tmp_path_factory.mktemp("bench"), lambda: NOW) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def app(database: Database, workshop: Workshop) -> FastAPI:
-    return make_app(database, clock=lambda: NOW, public_url=ORIGIN, workshop=workshop)
-
-
-class Admin:
-    """A browser in which somebody is logged in; `post` sends a form of ours."""
-
-    def __init__(self, app: FastAPI, email: str = "ion@alfa.example") -> None:
-        self.browser, site = TestClient(app, base_url=ORIGIN, follow_redirects=False), app.state.site
-
-        def start(tx: Transaction) -> tuple[str, str]:
-            found = find_user(tx, email)
-            assert found
-            cookie, session = start_session(tx, NOW, found[0])
-            return cookie, session.csrf
-
-        cookie, self.csrf = site.database.write_now(start)
-        self.browser.cookies.set(site.session_cookie, cookie, domain="127.0.0.1")
-
-    def get(self, path: str) -> str:
-        answer = self.browser.get(path)
-        assert answer.status_code == 200, (path, answer.status_code)
-        return answer.text
-
-    def post(self, path: str, expect: int = 303, files: dict[str, tuple[str, bytes]] | None = None, **form: str) -> str:
-        data = {"csrf": self.csrf, **form}
-        answer = self.browser.post(path, data=data, files=files, headers=FORM)
-        assert answer.status_code == expect, (
-            path,
-            answer.status_code,
-            re.findall(r"role=.alert.>(.*?)<", answer.text, re.S),
-        )
-        return answer.text if expect != 303 else answer.headers["location"]
-
-
-@pytest.fixture
-def admin(app: FastAPI) -> Admin:
-    return Admin(app)
 
 
 # -- users, credentials

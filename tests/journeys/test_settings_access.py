@@ -1,45 +1,19 @@
 """Keys of the API and webhooks on their pages: what is secret is shown once, and what is revoked stays visible."""
 
 import re
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import ClassVar
 
 import pytest
-from journeys.bench_settings import make_bench
-from journeys.inbox_seed import NOW, House, open_house
-from journeys.test_settings import ORIGIN, Admin
+from journeys.inbox_seed import NOW, House
+from journeys.pages import Admin
 
 from gateway.settings.workshop import Workshop
 from gateway.store.api_keys import find_api_key
 from gateway.store.database import Database
 from gateway.store.event_feed import Horizon, list_feed
 from gateway.store.webhooks import add_endpoint, list_endpoints, read_secrets
-from gateway.web.app import make_app
-
-
-@pytest.fixture
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path_factory.mktemp('access') / 'gateway.db'}")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def house(database: Database) -> House:
-    return open_house(database)
-
-
-@pytest.fixture
-def workshop(database: Database, house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    with make_bench(database, tmp_path_factory.mktemp("bench"), lambda: NOW) as made:
-        yield made
-
-
-@pytest.fixture
-def admin(database: Database, workshop: Workshop) -> Admin:
-    return Admin(make_app(database, clock=lambda: NOW, public_url=ORIGIN, workshop=workshop))
 
 
 def test_a_key_is_shown_once_works_with_its_scopes_and_ends(admin: Admin, database: Database) -> None:

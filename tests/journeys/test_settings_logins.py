@@ -5,9 +5,8 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
-from journeys.bench_settings import make_bench
-from journeys.inbox_seed import NOW, House, open_house
-from journeys.test_settings import ORIGIN, Admin
+from journeys.inbox_seed import NOW, House
+from journeys.pages import Admin
 from journeys.token_endpoint import TokenEndpoint, token_endpoint
 
 from gateway.outbound import oauth
@@ -19,32 +18,8 @@ from gateway.store.mailboxes import add_mailbox, get_mailbox, open_mailbox_secre
 from gateway.store.routes import Secret
 from gateway.store.settings import CREDENTIAL_LIMITS
 from gateway.store.tenants import get_tenant
-from gateway.web.app import make_app
 
 FORM = {"username": "facturi@alfa.example", "takes": "reports_and_replies", "provider": "google", "client_id": "app"}
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path_factory.mktemp('logins') / 'gateway.db'}")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def house(database: Database) -> House:
-    return open_house(database)
-
-
-@pytest.fixture(scope="module")
-def workshop(database: Database, house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    with make_bench(database, tmp_path_factory.mktemp("bench"), lambda: NOW) as made:
-        yield replace(made, public_url=ORIGIN)
-
-
-@pytest.fixture
-def admin(database: Database, workshop: Workshop) -> Admin:
-    return Admin(make_app(database, clock=lambda: NOW, public_url=ORIGIN, workshop=workshop))
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """`trace` finds a mail by anything a person may hold in hand, and its first line answers "did they get it?"."""
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from journeys.inbox_seed import NOW, OK, House, attempt, open_house, send
+from journeys.inbox_seed import NOW, OK, House, attempt, send
+from journeys.pages import Seeded
 
 from gateway.inbox.listing import VIEWS, list_page
 from gateway.inbox.trace import to_json, to_text, trace
@@ -17,18 +16,10 @@ from gateway.store.database import Database, Transaction, to_ms
 from gateway.store.tenants import list_tenants
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    path: Path = tmp_path_factory.mktemp("trace") / "gateway.db"
-    sqlite = request.param == "sqlite"
-    opened = Database(f"sqlite:///{path}" if sqlite else request.getfixturevalue("postgres").create_database())
-    yield opened
-    opened.close()
-
-
 @pytest.fixture(scope="module")
-def house(database: Database) -> House:
-    return open_house(database)
+def seeded(seeded_on_each: Seeded) -> Seeded:
+    """On both databases."""
+    return seeded_on_each
 
 
 def first(database: Database, house: House, query: str) -> str:

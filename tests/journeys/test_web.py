@@ -1,15 +1,14 @@
 """A clerk's way through the pages; what strangers, other tenants and forged forms get: in one process, on SQLite."""
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from journeys.bench_settings import make_bench, seed_foreign
-from journeys.inbox_seed import NOW, PASSWORD, PDF, House, come, open_house
+from journeys.bench_settings import seed_foreign
+from journeys.inbox_seed import NOW, PASSWORD, PDF, House, come
+from journeys.pages import FORM, ORIGIN, Clock
 from sqlalchemy import event
 from starlette.testclient import TestClient
 
@@ -21,48 +20,6 @@ from gateway.store.messages import get_message
 from gateway.store.threads import add_thread, get_thread, open_thread
 from gateway.store.users import find_user, start_session
 from gateway.web.app import make_app
-
-ORIGIN = "http://127.0.0.1:8025"
-FORM = {"origin": ORIGIN}
-
-
-class Clock:
-    """The time of the pages, which a test turns on."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    path: Path = tmp_path_factory.mktemp("web") / "gateway.db"
-    opened = Database(f"sqlite:///{path}")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def house(database: Database) -> House:
-    return open_house(database)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def workshop(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    with make_bench(database, tmp_path_factory.mktemp("bench"), Clock()) as made:
-        yield made
-
-
-@pytest.fixture
-def app(database: Database, house: House, clock: Clock, workshop: Workshop) -> FastAPI:
-    return make_app(database, clock=clock, public_url=ORIGIN, workshop=workshop)
 
 
 def visit(app: FastAPI) -> TestClient:

@@ -3,16 +3,14 @@
 import asyncio
 import html
 import re
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from fastapi import FastAPI
-from journeys.bench_settings import make_bench
 from journeys.document_seed import DOCUMENTS, seed_documents
-from journeys.inbox_seed import NOW, House, open_house
-from journeys.test_settings import ORIGIN, Admin
+from journeys.inbox_seed import NOW, House
+from journeys.pages import ORIGIN, Admin
 from sqlalchemy import func, select
 
 from gateway.settings.workshop import Workshop
@@ -22,37 +20,18 @@ from gateway.store.documents import get_document
 from gateway.store.messages import get_message
 from gateway.store.schema import delivery, event, message
 from gateway.store.template_settings import change_setting
-from gateway.web.app import make_app
 
 INVOICE = "/documents/invoice/1001"
 FIELDS = ("document", "back", "key", "to", "cc", "bcc")
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path_factory.mktemp('documents') / 'gateway.db'}")
-    yield opened
-    opened.close()
+@pytest.fixture(scope="module", autouse=True)
+def documents(workshop: Workshop, house: House) -> None:
+    """Beside the inbox's own: documents in every state."""
+    asyncio.run(seed_documents(workshop.door, house.tenant))
 
 
-@pytest.fixture(scope="module")
-def house(database: Database) -> House:
-    return open_house(database)
-
-
-@pytest.fixture(scope="module")
-def workshop(database: Database, house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    with make_bench(database, tmp_path_factory.mktemp("bench"), lambda: NOW) as made:
-        asyncio.run(seed_documents(made.door, house.tenant))
-        yield made
-
-
-@pytest.fixture(scope="module")
-def app(database: Database, workshop: Workshop) -> FastAPI:
-    return make_app(database, clock=lambda: NOW, public_url=ORIGIN, workshop=workshop)
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def clerk(app: FastAPI) -> Admin:
     return Admin(app, "maria@alfa.example")
 

@@ -1,14 +1,12 @@
 """What clerks do in the inbox, through its pages without a script: on SQLite, in one process."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from journeys.inbox_seed import NOW, House, open_house
-from journeys.test_web import FORM, ORIGIN, Clock, log_in, new_thread, token
+from journeys.inbox_seed import NOW, House
+from journeys.test_web import FORM, Clock, log_in, new_thread, token
 from starlette.testclient import TestClient
 
 from gateway.inbound.destinations import Destination, Names
@@ -20,30 +18,6 @@ from gateway.store.database import Database, to_ms
 from gateway.store.mailbox_account import OF_MAILBOX
 from gateway.store.messages import get_message
 from gateway.store.threads import add_thread, get_thread
-from gateway.web.app import make_app
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    path: Path = tmp_path_factory.mktemp("inbox") / "gateway.db"
-    opened = Database(f"sqlite:///{path}")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def house(database: Database) -> House:
-    return open_house(database)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def app(database: Database, house: House, clock: Clock) -> FastAPI:
-    return make_app(database, clock=clock, public_url=ORIGIN)
 
 
 @pytest.fixture

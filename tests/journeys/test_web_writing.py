@@ -3,51 +3,21 @@
 import asyncio
 import html
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
-import pytest
-from fastapi import FastAPI
 from httpx2 import Response
-from journeys.bench_settings import make_bench
-from journeys.inbox_seed import NOW, House, come, open_house
-from journeys.test_settings import ORIGIN, Admin
+from journeys.inbox_seed import NOW, House, come
+from journeys.pages import ORIGIN, Admin
 from sqlalchemy import select
 
 from gateway.inbox.indexing import index_threads
 from gateway.outbound.queue import find_deliveries
-from gateway.settings.workshop import Workshop
 from gateway.store.database import Database
 from gateway.store.messages import get_message
 from gateway.store.schema import delivery
 from gateway.store.search_progress import begin_following
 from gateway.store.tenants import list_tenants
-from gateway.web.app import make_app
-
-
-@pytest.fixture
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    opened = Database(f"sqlite:///{tmp_path_factory.mktemp('writing') / 'gateway.db'}")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def house(database: Database) -> House:
-    return open_house(database)
-
-
-@pytest.fixture
-def workshop(database: Database, house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    with make_bench(database, tmp_path_factory.mktemp("bench"), lambda: NOW) as made:
-        yield made
-
-
-@pytest.fixture
-def admin(database: Database, workshop: Workshop) -> Admin:
-    app: FastAPI = make_app(database, clock=lambda: NOW, public_url=ORIGIN, workshop=workshop)
-    return Admin(app)
 
 
 def tenant_of(database: Database) -> str:
