@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from gateway.inbound.imap_reading import BUNDLE_BYTES, BUNDLE_MAILS, READ_AT_ONCE, Reader, parts
+from gateway.inbound.imap_reading import READ_AT_ONCE, Reader, parts
 from gateway.inbound.imap_taking import LANE, Read, judge_batch
 from gateway.store.database import StoreUnavailable, Transaction, foresees, to_ms
 from gateway.store.messages import get_content
@@ -24,7 +24,8 @@ from gateway.store.spool import Spooled, any_spooled, claim_spooled, free_spoole
 log = structlog.get_logger()
 
 TICK = 1.0  # seconds between two looks for what other nodes left
-CLAIMED = 32  # mails at once: what is newer and goes before them waits for no more
+CLAIMED = 64  # mails at once: what is newer and goes before them waits for no more
+KEPT_AT_ONCE = 16, 2**18  # mails and bytes that one commit judges: 5 ms of the writer
 LEASE = timedelta(minutes=5)
 TRIES = 3
 WAITS = (timedelta(seconds=2), timedelta(seconds=20), timedelta(minutes=15))  # after a failure
@@ -147,7 +148,7 @@ class Spooling:
 
 
 def _bundles(claimed: Sequence[Spooled]) -> list[list[Spooled]]:
-    """What one worker reads and one commit keeps: of one mailbox, in their order; what failed before is alone."""
+    """What is read at once and one commit keeps: of one mailbox, in their order; what failed before is alone."""
     by_mailbox: dict[tuple[str, str, str], list[Spooled]] = {}
     for one in claimed:
         alone = one.message_id if one.tries else ""
@@ -155,7 +156,7 @@ def _bundles(claimed: Sequence[Spooled]) -> list[list[Spooled]]:
     found = []
     for some in by_mailbox.values():
         sizes = {number: one.size for number, one in enumerate(some)}
-        found += [[some[number] for number in part] for part in parts(sizes, BUNDLE_MAILS, BUNDLE_BYTES)]
+        found += [[some[number] for number in part] for part in parts(sizes, *KEPT_AT_ONCE)]
     return found
 
 

@@ -15,7 +15,7 @@ from gateway.mail.status import TEXT_LIMIT, clean
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\n]{0,2000})\?=")
 _BETWEEN = re.compile(r"(\?=)\s+(=\?[^?\s]{1,60}\?[bBqQ]\?)")
 _FOLD = re.compile(r"\n[ \t]*")
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_NOT_BASE64 = bytes(code for code in range(256) if not (chr(code).isalnum() and code < 128) and code not in b"+/")
 _BREAKS = re.compile(r"<(?:br|/?p|/?div|/?tr|/?li|/?h[1-6]|/?table|/?blockquote|/?pre|hr|/title)\b[^<>]{0,2000}>", re.I)
 _PRE = re.compile(r"<pre\b[^<>]{0,2000}>|</pre>", re.I)  # where line ends begin and cease to matter
 _TAG = re.compile(r"<[!/?a-zA-Z][^<>]{0,10000}>")
@@ -54,7 +54,7 @@ def decode_base64(body: bytes) -> bytes:
     tail = body.find(b"=")
     if tail >= 0 and len(body) - tail > 4:
         body = body[:tail]  # what follows the padding is not ours
-    kept = _NOT_BASE64.sub(b"", body)
+    kept = body.translate(None, _NOT_BASE64)
     kept = kept[: len(kept) - 1] if len(kept) % 4 == 1 else kept
     return base64.b64decode(kept + b"=" * (-len(kept) % 4))
 

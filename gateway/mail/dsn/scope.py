@@ -60,6 +60,8 @@ def notice_text(mail: Mail, scope: Scope, limit: int = 200_000) -> str:
 
 def unquote(text: str) -> str:
     """Take off a `>` that stands before nearly every line (a report forwarded inline)."""
+    if text.count(">") < 5:
+        return text
     lines = text.split("\n")
     full = [line for line in lines if line.strip()]
     quoted = [line for line in full if line.lstrip().startswith(">") and not line.lstrip().startswith(">>> ")]
