@@ -29,7 +29,7 @@ from gateway.store.mailboxes import Cursor, LeaseLost, Mailbox
 log = structlog.get_logger()
 P = ParamSpec("P")
 T = TypeVar("T")
-_Fetched = tuple[list[int], dict[int, bytes]]
+_Fetched = tuple[list[int], dict[int, Sized], dict[int, bytes]]
 _Read = tuple[int, list[Letter]]
 
 SIZED_AT_ONCE = 500
@@ -137,43 +137,40 @@ class Pull:
         return self.box.created_at or datetime.fromtimestamp(0, UTC)
 
     async def _take_all(self, uids: list[int], cursor: Cursor, until: float) -> None:
-        for begin in range(0, len(uids), SIZED_AT_ONCE):
-            some = uids[begin : begin + SIZED_AT_ONCE]
-            dated = some[0] < cursor.recheck_below
-            sizes = await self.threads.run(self.session.sizes, some, dated=dated)
-            if dated:
-                old = {uid for uid, one in sizes.items() if one.at is not None and one.at < self._start()}
-                sizes = {uid: one for uid, one in sizes.items() if uid not in old}
-            await self._take_sized(some, sizes, until)
-            if self.full or asyncio.get_running_loop().time() > until:
-                return
-
-    async def _take_sized(self, uids: list[int], sizes: dict[int, Sized], until: float) -> None:
         """Fetch, read and keep, all three at once: each is one step ahead of the next, and no further."""
-        assert self._cursor is not None
-        validity, recheck_below = self._cursor.uidvalidity, self._cursor.recheck_below
-        fetched = ahead(self._fetched(uids, sizes, until))
-        async with aclosing(ahead(self._read(fetched, sizes))) as parts:
+        fetched = ahead(self._fetched(uids, cursor, until))
+        async with aclosing(ahead(self._read(fetched))) as parts:
             async for last, letters in parts:
-                taken = await self._store(letters, Cursor(validity, last, recheck_below))
+                taken = await self._store(letters, Cursor(cursor.uidvalidity, last, cursor.recheck_below))
                 if taken and self.box.account.after != LEAVE:
                     account = self.box.account
                     async with self._talking:
                         await self.threads.run(self.session.finish, taken, account.after, account.move_to)
 
-    async def _fetched(self, uids: list[int], sizes: dict[int, Sized], until: float) -> AsyncGenerator[_Fetched]:
-        for batch in self._batches(uids, sizes):
-            if await self._must_wait(batch, sizes):
-                self.full = True
-                return
-            yield batch, await self._fetch(batch, sizes)
-            if asyncio.get_running_loop().time() > until:
-                return
+    async def _fetched(self, uids: list[int], cursor: Cursor, until: float) -> AsyncGenerator[_Fetched]:
+        for begin in range(0, len(uids), SIZED_AT_ONCE):
+            some = uids[begin : begin + SIZED_AT_ONCE]
+            sizes = await self._sizes(some, dated=some[0] < cursor.recheck_below)
+            for batch in self._batches(some, sizes):
+                if await self._must_wait(batch, sizes):
+                    self.full = True
+                    return
+                yield batch, sizes, await self._fetch(batch, sizes)
+                if asyncio.get_running_loop().time() > until:
+                    return
 
-    async def _read(self, fetched: AsyncGenerator[_Fetched], sizes: dict[int, Sized]) -> AsyncGenerator[_Read]:
+    async def _sizes(self, uids: list[int], *, dated: bool) -> dict[int, Sized]:
+        """What is to be taken of these; `dated`: nothing of before we began."""
+        async with self._talking:
+            sizes = await self.threads.run(self.session.sizes, uids, dated=dated)
+        start = self._start()
+        old = {uid for uid, one in sizes.items() if dated and one.at is not None and one.at < start}
+        return {uid: one for uid, one in sizes.items() if uid not in old}
+
+    async def _read(self, fetched: AsyncGenerator[_Fetched]) -> AsyncGenerator[_Read]:
         """(the last UID, the letters) of what is kept in one commit: other doors wait for it."""
         async with aclosing(fetched):
-            async for batch, mails in fetched:
+            async for batch, sizes, mails in fetched:
                 most = SPOOLED_AT_ONCE if self.spools else KEPT_AT_ONCE
                 for part in parts({uid: len(mails.get(uid, b"")) for uid in batch}, *most):
                     found = {uid: mails[uid] for uid in part if uid in mails}

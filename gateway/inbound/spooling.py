@@ -24,6 +24,7 @@ from gateway.store.spool import Spooled, any_spooled, claim_spooled, free_spoole
 log = structlog.get_logger()
 
 TICK = 1.0  # seconds between two looks for what other nodes left
+PATIENCE = 0.25  # the same while a pull brings many: each look and what it finds is a commit
 CLAIMED = 64  # mails at once: what is newer and goes before them waits for no more
 KEPT_AT_ONCE = 16, 2**18  # mails and bytes that one commit judges: 5 ms of the writer
 LEASE = timedelta(minutes=5)
@@ -85,6 +86,8 @@ class Spooling:
         """The next bundle; waits until there is one."""
         async with self._claiming:
             while not self._waiting:
+                if self._pulls:
+                    await asyncio.sleep(PATIENCE)
                 self._news.clear()
                 self._waiting.extend(_bundles(await self._claim()))
                 if not self._waiting:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import pytest
 from journeys.house import INBOX, RETURNS, Clock, Place, make_config
 from journeys.letters import compose
 from journeys.mailboxes import in_a_loop
@@ -164,6 +165,26 @@ def _forbid(tx: Transaction, subject: str) -> None:
 
 def _allow(tx: Transaction) -> None:
     tx.change(text("ALTER TABLE message DROP CONSTRAINT poison" if tx.skips_locked else "DROP TRIGGER poison"))
+
+
+def test_what_is_stored_is_judged_at_once_and_not_at_the_next_look(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.inbound.spooling.TICK", 60.0)
+
+    @in_a_loop
+    async def run() -> None:
+        async with open_spool(place) as spool:
+            node = spool.node("n1")
+            async with judging(node):
+                await asyncio.sleep(0.1)
+                await spool.put(letters("unu"))
+                node.wake()
+                async with asyncio.timeout(10):  # some ten milliseconds, on a machine that has nothing else to do
+                    while not await spool.kept():  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+
+    run()
 
 
 @in_a_loop
