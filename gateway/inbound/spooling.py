@@ -73,11 +73,14 @@ class Spooling:
 
     async def _judge_on(self) -> None:
         while True:
+            bundle: list[Spooled] = []
             try:
-                await self._judge(await self._next())
-            except StoreUnavailable:  # what was booked is judged when that ends
+                bundle = await self._next()
+                await self._judge(bundle)
+            except StoreUnavailable:
                 log.warning("imap.spool_unavailable")
                 await asyncio.sleep(TICK)
+                self._waiting.extend([bundle] if bundle else [])
             except Exception:  # a loop never dies
                 log.error("imap.spool_failed", exc_info=True)
                 await asyncio.sleep(TICK)
@@ -104,9 +107,14 @@ class Spooling:
 
     async def _judge(self, bundle: list[Spooled]) -> None:
         """Read a bundle of one mailbox and judge it; when that fails, each mail alone."""
-        first, reception = bundle[0], self.reader.reception
-        raws = await reception.database.read(_contents, bundle)
-        mails = await self.reader.read(raws, first.tenant_id, first.mailbox)
+        first, database = bundle[0], self.reader.reception.database
+        raws = await database.read(_contents, bundle)
+        try:
+            mails = await self.reader.read(raws, first.tenant_id, first.mailbox)
+        except Exception:  # the workers are broken: that is no mail's fault
+            log.error("imap.spool_failed", exc_info=True)
+            await database.write(put_back, self.node, bundle, to_ms(self.clock() + WAITS[1]))
+            return
         read = [Read(*each) for each in zip(bundle, raws, mails, strict=True)]
         try:
             await self._commit(read)
