@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from journeys.pages import FORM, ORIGIN, Clock
 from journeys.shell import Shell
-from journeys.test_oidc import FORM, ORIGIN, Clock, Pages, clock, database, house, idp, pages, who, workshop
+from journeys.test_oidc import Pages, idp, pages, seeded, who
 from postroom.identity_provider import CLIENT, IdentityProvider, make_key, slowly
 from starlette.testclient import TestClient
 
@@ -17,7 +18,7 @@ from gateway.store.users import User
 from gateway.web.oidc import leaving
 from gateway.web.oidc import provider as provider_module
 
-__all__ = ["clock", "database", "house", "idp", "pages", "who", "workshop"]  # fixtures
+__all__ = ["idp", "pages", "seeded", "who"]  # fixtures; the others are those of all pages
 
 
 def log_out(browser: TestClient) -> Any:
