@@ -49,10 +49,12 @@ REPORT = {
         destination("nord.example", "flows", connections=8, allowed=9, waiting=190),
     ],
     "findings": [
-        {"what": "disk", "state": "warning", "words": "812 MB free in the data folder", "todo": "make room"},
-        {"what": "DNS", "state": "ok", "words": "answers within 12 ms", "todo": ""},
-        {"what": "TLS certificate", "state": "wrong", "words": "valid until 2026-11-20", "todo": "renew it"},
-    ],
+            {"what": "TLS certificate", "state": "wrong", "words": "valid until %(day)s", "todo": "renew it",
+             "facts": {"day": "2026-11-20"}},
+            {"what": "disk", "state": "warning", "words": "%(free)s MB free in %(path)s",
+             "todo": "make room (min_free is %(least)s MB)", "facts": {"free": 812, "path": "/data", "least": 512}},
+            {"what": "DNS", "state": "ok", "words": "answers within %(ms)s ms", "todo": "", "facts": {"ms": 12}},
+        ],
 }  # fmt: skip
 
 
