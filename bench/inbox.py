@@ -171,18 +171,25 @@ def measure(made: list[Measured], rounds: int) -> None:
 
 
 def report(dialect: str, small: Measured, large: Measured) -> None:
-    """95th percentiles side by side."""
+    """95th percentiles side by side: of each question, then of all views and of all searches as people ask them."""
     print(f"\n{dialect + ', p95 in ms':32}{small.size:>12,}{large.size:>12,}   ratio   median  queries   lines")
-    for name, values in small.figures.items():
-        pair = [statistics.quantiles(some, n=20)[18] for some in (values, large.figures[name])]
-        middle = statistics.median(large.figures[name]) / statistics.median(values)
+    for name in small.figures:
         asked = small.queries[name] | large.queries[name]
         shown = str(min(asked)) if len(asked) == 1 else f"{min(asked)}-{max(asked)}"
-        print(
-            f"{name:32}{pair[0]:>12,.2f}{pair[1]:>12,.2f}{pair[1] / pair[0]:>8.2f}{middle:>9.2f}{shown:>9}"
-            f"{statistics.mean(small.lines[name]):>7.0f}{statistics.mean(large.lines[name]):>5.0f}"
-        )
+        print(f"{name:32}{_compared(small.figures[name], large.figures[name])}{shown:>9}"
+              f"{statistics.mean(small.lines[name]):>7.0f}{statistics.mean(large.lines[name]):>5.0f}")  # fmt: skip
+    for kind in ("view", "search"):
+        pooled = [[value for name, some in one.figures.items() if name.startswith(kind) for value in some]
+                  for one in (small, large)]  # fmt: skip
+        print(f"{f'all of {kind}':32}{_compared(*pooled)}")
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M}", flush=True)
+
+
+def _compared(small: list[float], large: list[float]) -> str:
+    """Both 95th percentiles, their ratio, the ratio of the medians."""
+    pair = [statistics.quantiles(some, n=20)[18] for some in (small, large)]
+    middle = statistics.median(large) / statistics.median(small)
+    return f"{pair[0]:>12,.2f}{pair[1]:>12,.2f}{pair[1] / pair[0]:>8.2f}{middle:>9.2f}"
 
 
 if __name__ == "__main__":

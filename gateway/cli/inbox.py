@@ -84,6 +84,10 @@ def show(context: Context, slug: str, thread: str, as_json: bool) -> None:
         return
     for line in to_text(context.read(trace, tenant_id, thread.lower()), zone):
         click.echo(line)
+    if view.tags:
+        click.echo(f"\ntags: {', '.join(view.tags)}")
+    for noted in view.notes:
+        click.echo(f"\nnote of {noted.author}: {noted.text}")
     for made in view.messages:
         if made.message.direction == "in" and made.message.body_text:
             click.echo(f"\n{made.message.author}:\n{made.message.body_text.strip()}")

@@ -23,6 +23,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from gateway.store.reads import Reads
 from gateway.store.transaction import BELL, Prepared, Question, Transaction, foresees
 from gateway.store.writer import Job, StoreUnavailable, Writer, discard, settle
 
@@ -34,6 +35,7 @@ T = TypeVar("T")
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # in the order of their bytes, so that ids sort by time
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+END_SECONDS = 30.0  # for reads to end when a database closes
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -173,6 +175,7 @@ class Database:
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-read")
         self._handing = threading.Lock()
         self._closed = False
+        self._reads = Reads()
 
     # -- writing
 
@@ -242,18 +245,16 @@ class Database:
         """
         with contextlib.suppress(*self._errors):
             if self.dialect == "sqlite":
-                return self._read_here(function, *args, **kwargs)
+                with self._reads:
+                    return self._read_here(function, *args, **kwargs)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._readers, lambda: self._read_loosely(function, *args, **kwargs))
         return await self.read(function, *args, **kwargs)
 
     def _read_loosely(self, function: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         kept: Connection | None = getattr(self._local, "connection", None)
-        transaction = Transaction(kept or self._connect_reader())
-        try:
+        with self._reads, contextlib.closing(Transaction(kept or self._connect_reader())) as transaction:
             return function(transaction, *args, **kwargs)
-        finally:
-            transaction.close()
 
     def _read_here(self, function: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         connection: Connection | None = getattr(self._local, "brief", None)
@@ -272,6 +273,12 @@ class Database:
 
     def read_now(self, function: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same, on the calling thread; blocks."""
+        with self._reads:
+            return self._read_snapshot(function, *args, **kwargs)
+
+    def _read_snapshot(
+        self, function: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         connection = self._begin_reading()
         transaction = Transaction(connection)
         try:
@@ -307,7 +314,7 @@ class Database:
         return made
 
     def close(self) -> None:
-        """Commit what is queued, then close. A later write raises StoreUnavailable."""
+        """Commit what is queued, let reads end, then close. What comes later raises StoreUnavailable."""
         with self._handing:
             for place in list(self._gathered):
                 self._writer(place[1]).put(self._gathered.pop(place))
@@ -315,6 +322,9 @@ class Database:
         for writer in self._writers.values():
             writer.stop()
         self._readers.shutdown()
+        if not self._reads.end(END_SECONDS):  # its connection is left to the end of the process
+            log.error("store.read_outlived", seconds=END_SECONDS)
+            return
         for connection in self._connections:
             discard(connection)
         self.engine.dispose()

@@ -6,7 +6,7 @@ On PostgreSQL one node is at it: a lease that is renewed with each write, and ta
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, literal, select, union_all, update
 
 from gateway.store.database import Transaction, id_at
 from gateway.store.schema import OPERATOR, event, search_progress, tenant, thread
@@ -111,7 +111,10 @@ def note_built(tx: Transaction, now_ms: int, was: Progress, now: Progress) -> bo
 
 def oldest_unfollowed(tx: Transaction, cursor: str, types: frozenset[str]) -> int | None:
     """When the first event after a cursor happened that changes an entry (ms); None: the index is up to date."""
-    owners = event.c.tenant_id.in_(select(tenant.c.tenant_id)) | (event.c.tenant_id == OPERATOR)
-    where = owners & (event.c.event_id > cursor) & event.c.type.not_in(types)
-    row = tx.first(select(func.min(event.c.at)).where(where))
+    owner = union_all(select(tenant.c.tenant_id), select(literal(OPERATOR).label("tenant_id"))).subquery()
+    after = (event.c.event_id > cursor) & event.c.type.not_in(types)
+    # A step along the index for each tenant: by one condition on all of them PostgreSQL reads every event there is.
+    theirs = select(event.c.at).where(event.c.tenant_id == owner.c.tenant_id, after).order_by(event.c.event_id).limit(1)
+    first = select(theirs.correlate(owner).scalar_subquery().label("at")).select_from(owner).subquery()
+    row = tx.first(select(func.min(first.c.at)))
     return None if row is None or row[0] is None else int(row[0])

@@ -219,6 +219,25 @@ def test_what_is_committed_is_on_the_disk(database: Database) -> None:
     assert database.write_now(settings) == wanted[database.dialect]
 
 
+def test_nothing_is_closed_under_a_read_of_another_thread(place: Place) -> None:
+    database = Database(make_config(place).database_url)
+    begun, found = threading.Event(), []
+
+    def read(tx: Transaction) -> None:
+        begun.set()
+        for _ in range(300):  # a connection that is closed meanwhile would take the process along
+            found.append(len(addresses(tx)))
+
+    reader = threading.Thread(target=database.read_now, args=(read,))
+    reader.start()
+    assert begun.wait(SECONDS)
+    database.close()
+    assert len(found) == 300
+    reader.join()
+    with pytest.raises(StoreUnavailable):
+        database.read_now(addresses)
+
+
 def test_only_two_kinds_of_database_are_known() -> None:
     with pytest.raises(ValueError, match="sqlite:///… or postgresql://…"):
         open_engine("mysql://db/x")
