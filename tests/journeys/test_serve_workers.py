@@ -72,8 +72,8 @@ def test_a_killed_process_is_replaced_and_mail_flows_meanwhile(shell: Shell, sin
         until(lambda: count(gateway, "gateway.seat_ready") == 3)
         assert len(set(children(gateway.process.pid)) - set(before)) == 1
         taken += accepted(shell, ports["submission"], 4)
-        until(lambda: len(sink.mails) >= taken)
-        assert len({raw.partition(b"Message-ID:")[2][:60] for _, _, raw in sink.mails}) == taken
+        # what the killed one was about to settle may come twice; nothing may be missing
+        until(lambda: len({raw.partition(b"Message-ID:")[2][:60] for _, _, raw in sink.mails}) == taken)
         gateway.process.send_signal(signal.SIGTERM)
         assert gateway.process.wait(SECONDS) == 0
         assert count(gateway, "gateway.ready") == 1 and count(gateway, "gateway.stopping") == 2
