@@ -84,8 +84,10 @@ def _judge(key: StoredKey, name: str, text: str, others: dict[str, str]) -> tupl
     if found != wanted["p"]:
         if found and wanted["p"].startswith(found):
             size = len(text.encode())
-            why = f", at the {STRING} bytes of one string" if size in (STRING, STRING - 1) else ""
-            return wrong("dkim-cut", f"the key at {name} was cut after {size} of {len(key.public_record)} bytes{why}")
+            words = f"the key at {name} was cut after {size} of {len(key.public_record)} bytes"
+            if size in (STRING, STRING - 1):
+                words += f", at the {STRING} bytes of one string"
+            return wrong("dkim-cut", words)
         if found in others:
             return wrong("dkim-swapped", f"at {name} stands the key of the selector {others[found]}")
         return wrong("dkim-other-key", f"at {name} stands another key than the one we sign with: {cut(text)}")

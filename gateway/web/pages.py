@@ -20,6 +20,7 @@ from gateway.inbox import views
 from gateway.mail.reply import Refused
 from gateway.web import words
 from gateway.web.areas import areas_of
+from gateway.web.dns_words import say_dns
 from gateway.web.refusals import say_refusal
 from gateway.web.site import LANGUAGE_COOKIE, Visit, form_token, own_path, site_of
 from gateway.web.translation import LANGUAGES, NAMES, Reader, translation, zone
@@ -71,6 +72,7 @@ def environment(language: str) -> Environment:
     made.globals.update(areas_of=areas_of)
     made.filters["segment"] = lambda text: quote(text, safe="")
     made.filters["say"] = found.gettext
+    made.filters["dns"] = lambda text: say_dns(text, found.gettext)
     made.filters["why"] = lambda why: say_why(why, found.gettext)
     made.filters["found"] = lambda text, facts, reader: _found(text, facts, reader, found.gettext)
     made.filters["refusal"] = lambda refused: say_refusal(refused, found.gettext)
@@ -97,7 +99,7 @@ def _found(text: str, facts: Any, reader: Reader, gettext: Any) -> str:
         return text
     told = {name: reader.number(value) if isinstance(value, int) else value for name, value in facts.items()}
     if "why" in told:
-        told["why"] = say_why(told["why"], gettext)
+        told["why"] = say_dns(say_why(told["why"], gettext), gettext)
     return str(gettext(text) % told)
 
 

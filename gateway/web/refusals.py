@@ -193,7 +193,7 @@ REFUSALS: tuple[str, ...] = (
     msgid("the file %(name)s is or holds a program (%(what)s), which mail providers refuse; send a link to it"),
     msgid("the name is empty, longer than %(most)s characters or not one line"),
 )
-_FACT = re.compile(r"%\\\((\w+)\\\)s|%\((\w+)\)s")
+FACT = re.compile(r"%\\\((\w+)\\\)s|%\((\w+)\)s")
 _WITHIN = "why"  # a fact that may be a refusal itself
 _DEEPEST = 3
 
@@ -208,13 +208,13 @@ def pattern_of(text: str) -> re.Pattern[str]:
         seen.add(name)
         return f"(?P={name})" if again else f"(?P<{name}>.{{1,400}}?)"
 
-    return re.compile(_FACT.sub(fact, re.escape(text)) + r"\Z", re.S)
+    return re.compile(FACT.sub(fact, re.escape(text)) + r"\Z", re.S)
 
 
 @cache
 def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
     """What says most in its own words comes first."""
-    return tuple((text, pattern_of(text)) for text in sorted(REFUSALS, key=lambda text: -len(_FACT.sub("", text))))
+    return tuple((text, pattern_of(text)) for text in sorted(REFUSALS, key=lambda text: -len(FACT.sub("", text))))
 
 
 def say_refusal(refused: Refused | str, tell: Callable[[str], str]) -> str:
