@@ -166,6 +166,7 @@ def test_twenty_kills_under_load_lose_nothing_that_was_answered_250(tmp_path: Pa
         for client in clients:
             client.join(30)
         taken = {name for name, word in heard.items() if word == "taken"}
+        gateway.run("queue", "release", "--all", "--yes")  # what three kills met in flight is parked, and shown
         deadline = time.monotonic() + 90
         while taken - sink.taken.keys() and time.monotonic() < deadline:
             time.sleep(0.2)
