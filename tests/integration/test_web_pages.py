@@ -21,10 +21,11 @@ from postroom.chromium import Chromium
 
 from gateway.inbox.canning import add_canned
 from gateway.inbox.indexing import index_threads
+from gateway.outbound.findings import ERROR, HINT, WARNING, Check, Finding
 from gateway.settings.workshop import Workshop
 from gateway.store.api_keys import add_api_key
 from gateway.store.database import Database, Transaction, new_id, to_ms
-from gateway.store.domains import add_domain
+from gateway.store.domains import add_domain, get_domain, keep_check
 from gateway.store.mailbox_account import Account
 from gateway.store.mailboxes import add_mailbox
 from gateway.store.routes import Secret
@@ -81,6 +82,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     database.close()
 
 
+FOUND = (
+    Finding(ERROR, "dkim-no-key", "alfa.example", "alfa.example has no key to sign with",
+            "make some: gateway domain rotate alfa.example"),
+    Finding(WARNING, "spf-missing", "alfa.example", "alfa.example has no SPF record",
+            'publish at alfa.example the TXT "v=spf1 a:mail.gateway.test -all"'),
+    Finding(HINT, "dmarc-none", "_dmarc.alfa.example",
+            "alfa.example asks receivers to do nothing with forged mail (p=none)",
+            "when its reports show only your own mail: p=quarantine, then p=reject"),
+)  # fmt: skip
+
+
 def furnish(database: Database, house: House, workshop: Workshop) -> dict[str, str]:
     """Something on every page; the paths by name."""
     tenant, seal = house.tenant, workshop.seal
@@ -89,6 +101,8 @@ def furnish(database: Database, house: House, workshop: Workshop) -> dict[str, s
         add_canned(tx, NOW, tenant, ADMIN, lang="ro", name="Confirmare", body="Am primit plata pentru {number}.")
         add_api_key(tx, NOW, tenant, label="ERP", scopes=("events:read",), by=ADMIN)
         add_domain(tx, NOW, tenant, "alfa.example")
+        if known := get_domain(tx, tenant, "alfa.example"):
+            keep_check(tx, NOW, known, Check("alfa.example", FOUND, aligned=False).as_json())
         account = Account(host="imap.alfa.example", port=993, username="facturi", security="tls")
         add_mailbox(tx, NOW, seal, tenant, "facturi", account, Secret(password="x"))
         begin_following(tx, 120_000)
